@@ -16,6 +16,7 @@ guides! {
     networks = "networks",
     images = "images",
     installs = "installs",
+    media = "media",
     boot_paths = "boot-paths",
     matchbox = "matchbox",
     processes = "processes",

@@ -170,3 +170,15 @@ fn dnsmasq_starts_from_its_container_image() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("libnettle"), "{said}{output:?}");
 }
+
+#[test]
+fn metal_starts_from_the_network_and_from_media() {
+    let built = build("metal");
+    let tiny = build("tiny").files["initrd"].size;
+    assert!(built.files["initrd"].size > tiny + (2 << 20), "the drivers are not in it");
+    let live = build("live");
+    let disc = fs::read(&live.files["live.iso"].path).expect("an image");
+    // A boot sector for sticks, a volume for CDs, and its label.
+    assert_eq!((&disc[510..512], &disc[0x8001..0x8006]), (&[0x55, 0xaa][..], &b"CD001"[..]));
+    assert!(disc[0x8028..0x8048].starts_with(b"DRYRACK_LIVE"), "the boot programs look for the label");
+}

@@ -314,7 +314,7 @@ fn boots_a_cd(up: &Up) {
     };
     let inserted = up.succeed(&["media", "insert", "one", "rescue.iso"]);
     assert_eq!(inserted, format!("{path} is in the drive of one from its next start on\n"));
-    assert_eq!(up.succeed(&["boot", "cd", "one"]), "one boots from cd at its next start\n");
+    assert_eq!(up.succeed(&["boot-next", "one", "cd"]), "one boots from cd at its next start\n");
     assert_eq!(up.succeed(&["power", "off", "--force", "one"]), "one is off\n");
     up.wait_for_stage("one", "off");
     screen_is_off(up);

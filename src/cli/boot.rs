@@ -2,9 +2,11 @@
 
 use clap::ValueEnum;
 
-use super::lab::NodesArgs;
+use super::completions;
+use super::lab::{NodesArgs, UpWithArgs};
 use super::output::{self, Stop};
 use super::runtime::block_on;
+use crate::name::NodeName;
 use crate::node::{BootOverride, Effect};
 use crate::plan::BootTarget;
 use crate::report::exit;
@@ -13,8 +15,8 @@ use crate::run::client::Client;
 
 /// Override what nodes boot from, once or at every start
 ///
-/// An override for the next start takes effect when a node is powered on, cycled or reset with `dryrack power`, not
-/// when its system reboots. If the device cannot be booted, the firmware continues with its boot order.
+/// An override takes effect at the next start or reset of a node, also when its system reboots. If the device cannot be
+/// booted, the firmware continues with its boot order.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Boot device
@@ -45,30 +47,61 @@ enum Target {
     Default,
 }
 
-/// Runs the command.
+/// Override what a node boots from at its next start
+///
+/// The same as `dryrack boot TARGET NODE`: the next start or reset of the node, whoever causes it, is from there, then its
+/// boot order applies again. A UEFI node is told by the variable BootNext, so its boot order stays as its system has
+/// set it.
+#[derive(Debug, clap::Args)]
+pub(super) struct NextArgs {
+    /// Node
+    #[arg(add = completions::nodes())]
+    node: NodeName,
+    /// Boot device
+    target: Target,
+    #[command(flatten)]
+    lab: UpWithArgs,
+}
+
+/// Runs `dryrack boot-next`.
+pub(super) fn run_next(args: &NextArgs, locations: &Locations) -> Result<u8, Stop> {
+    let nodes = std::slice::from_ref(&args.node);
+    let up = args.lab.find_with(nodes, locations)?;
+    apply(&Client::new(&up.socket), nodes, args.target.once())
+}
+
+/// Runs `dryrack boot`.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
-    let target = match args.target {
-        Target::Network => Some(BootTarget::Network),
-        Target::Disk => Some(BootTarget::Disk),
-        Target::Cd => Some(BootTarget::Cd),
-        Target::Usb => Some(BootTarget::Usb),
-        Target::Setup => Some(BootTarget::Setup),
-        Target::Default => None,
-    };
-    let boot = match (target, args.always) {
-        (None, true) => {
+    let boot = match (args.target.once(), args.always) {
+        (BootOverride::Default, true) => {
             let what = "`--always` needs a boot device";
             return Err(Stop::new(exit::WRONG, what, None::<String>));
         }
-        (None, false) => BootOverride::Default,
-        (Some(target), false) => BootOverride::Once(target),
-        (Some(target), true) => BootOverride::Always(target),
+        (BootOverride::Once(target), true) => BootOverride::Always(target),
+        (boot, _) => boot,
     };
     let (up, nodes) = args.nodes.find(locations)?;
-    let client = Client::new(&up.socket);
-    for node in &nodes {
+    apply(&Client::new(&up.socket), &nodes, boot)
+}
+
+impl Target {
+    /// Returns the override for the next start.
+    fn once(self) -> BootOverride {
+        BootOverride::Once(match self {
+            Self::Network => BootTarget::Network,
+            Self::Disk => BootTarget::Disk,
+            Self::Cd => BootTarget::Cd,
+            Self::Usb => BootTarget::Usb,
+            Self::Setup => BootTarget::Setup,
+            Self::Default => return BootOverride::Default,
+        })
+    }
+}
+
+fn apply(client: &Client, nodes: &[NodeName], boot: BootOverride) -> Result<u8, Stop> {
+    for node in nodes {
         let effect = block_on(client.boot(node, boot))?.map_err(|error| Stop::host(&error))?;
-        let what = match target {
+        let what = match boot.target() {
             Some(target) => format!("boots from {}", target.as_str()),
             None => "follows its boot order".to_owned(),
         };

@@ -18,7 +18,7 @@ use crate::run::client::Client;
 ///
 /// Drives are the CD drives (`cd.NAME`) and the USB sticks (`disk.NAME` with `bus = "usb"`) of the node. While the node
 /// runs, an image is there at once, and a stick is plugged in or unplugged. A node without a drive gets a CD drive at
-/// its next start. `dryrack boot cd NODE` boots from it. Action and node may be given in either order.
+/// its next start. `dryrack boot-next NODE cd` boots from it. Action and node may be given in either order.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// `insert` (replaces an image that is in the drive) or `eject`

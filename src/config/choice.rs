@@ -365,7 +365,8 @@ impl JsonSchema for RawBoot {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let mut choices = words(&[("nvram", "The boot order in a UEFI node's own variables.")]);
+        let mut choices =
+            words(&[("nvram", "No order is given: a UEFI node begins with its firmware's own.")]);
         choices.push(json!({
             "type": "array",
             "items": { "type": "string", "pattern": "^(disk|cd|usb|network|disk\\..+|cd\\..+|nic\\..+)$" },

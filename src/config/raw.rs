@@ -673,8 +673,9 @@ pub struct RawNode {
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
     pub cd: Keyed<Short<RawCd>>,
-    /// Boot order: `disk` (all but USB sticks), `cd`, `usb`, `network`, `disk.NAME`, `cd.NAME`, `nic.NAME`; or "nvram" for
-    /// the boot order in a UEFI node's own variables. Default: disk, cd, usb and network, those that the node has.
+    /// Boot order: `disk` (all but USB sticks), `cd`, `usb`, `network`, `disk.NAME`, `cd.NAME`, `nic.NAME`. A UEFI node
+    /// gets it at its first start and keeps it in its variables; with "nvram" it gets none. Default: disk, cd, usb and
+    /// network, those that the node has.
     #[serde(default)]
     pub boot: Field<RawBoot>,
     /// The profile that it netboots. Default: none.
@@ -811,7 +812,7 @@ impl Shorthand for RawCd {
 /// Boot order.
 #[derive(Debug, Clone)]
 pub enum RawBoot {
-    /// The boot order in a UEFI node's own variables.
+    /// No order is given: a UEFI node begins with its firmware's own.
     Nvram,
     /// These entries, in order.
     Order(List<String>),

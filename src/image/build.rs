@@ -173,8 +173,10 @@ impl BuildFolder<'_> {
         let (recipe, base) = (self.folder("recipe")?, self.folder("base")?);
         let (packages, work) = (self.folder("packages")?, self.folder("work")?);
         self.source.extract(&recipe)?;
-        if let Some(source) = &self.source.base {
-            source.extract(&base)?;
+        let mut below = (self.source.base.as_ref(), base.clone());
+        while let (Some(source), folder) = below {
+            source.extract(&folder)?;
+            below = (source.base.as_ref(), folder.join("base"));
         }
         progress(Progress::Step("unpacking the packages".to_owned()));
         for archive in archives {

@@ -235,6 +235,8 @@ fn every_embedded_recipe_is_read() {
     grub true
     installer true
     ipxe true
+    live true
+    metal true
     pxelinux true
     shim true
     tiny true

@@ -501,9 +501,9 @@ pub struct CdDrive {
 /// Boot order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Boot {
-    /// These entries, given to the firmware at every start.
+    /// These entries, given to a BIOS at every start, to UEFI at the first one.
     Order(Vec<BootDevice>),
-    /// The boot order in a UEFI node's own variables.
+    /// None is given: UEFI begins with its own.
     Nvram,
 }
 

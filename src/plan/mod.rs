@@ -29,7 +29,7 @@ pub use host::check_host;
 pub use matchbox::matchbox;
 pub use model::*;
 pub use network::bearer;
-pub use node::{BootTarget, LinkPlan, Medium, NicPlan, NodeDisk, NodeKind, NodePlan, StartOptions};
+pub use node::{BootTarget, LinkPlan, Medium, NicPlan, NodeDisk, NodeKind, NodePlan, OrderBy, StartOptions};
 pub use qemu::QemuPlan;
 pub use read::{PlanError, read};
 pub use refusal::Refusal;

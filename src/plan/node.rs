@@ -147,8 +147,20 @@ impl BootTarget {
 pub struct StartOptions {
     /// The boot target of its firmware; its own boot order if `None`.
     pub boot: Option<BootTarget>,
+    /// How its firmware learns the boot order.
+    pub order: OrderBy,
     /// What is in its CD drives and USB ports; a drive that is not named is empty, and a stick is plugged in.
     pub media: BTreeMap<DiskName, Medium>,
+}
+
+/// How a firmware learns the boot order at a start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OrderBy {
+    /// By the boot indices of the devices. OVMF then rewrites its own order.
+    #[default]
+    Indices,
+    /// By its own variables.
+    Variables,
 }
 
 /// What is in a drive for media.

@@ -120,7 +120,8 @@ pub enum IpVersion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BootOrder {
-    /// QEMU passes it to the firmware at each start, by the boot indices of the devices.
+    /// QEMU passes it to the firmware by the boot indices of the devices: to a BIOS at each start, to UEFI while its
+    /// variables are new.
     Devices,
     /// The firmware keeps it in its variables.
     Variables,

@@ -46,6 +46,8 @@ gallery! {
     kea "kea"
     #[ignore = "takes minutes: ci/nightly labs/macvlan"]
     macvlan "macvlan"
+    #[ignore = "takes minutes: ci/nightly labs/media"]
+    media "media"
     #[ignore = "takes minutes: ci/nightly labs/paths"]
     paths "paths"
     #[ignore = "takes minutes: ci/nightly labs/preseed"]
@@ -87,6 +89,11 @@ fn every_lab_has_a_test() {
 
 /// Runs a lab with some of its nodes and the expectations for these.
 fn passes_with(name: &str, nodes: &[&str]) {
+    ends_with(name, &part_of(name, nodes), 0);
+}
+
+/// Returns a lab with some of its nodes and the expectations for these.
+fn part_of(name: &str, nodes: &[&str]) -> toml::Table {
     let text = fs::read_to_string(labs().join(name).join("lab.toml")).expect("a lab");
     let mut lab: toml::Table = text.parse().expect("TOML");
     let all = lab["node"].as_table_mut().expect("nodes");
@@ -105,10 +112,15 @@ fn passes_with(name: &str, nodes: &[&str]) {
     expectations.retain(|_, value| {
         value.get("after").is_none_or(|after| left.iter().any(|name| after.as_str() == Some(name)))
     });
+    lab
+}
+
+/// Runs a lab, which must end with an exit code.
+fn ends_with(name: &str, lab: &toml::Table, code: i32) {
     let home = Home::new();
     let lab = home.lab(name, &lab.to_string());
     let tried = run(&mut home.dryrack(["test", path(&lab)]));
-    assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
+    assert_eq!(tried.status.code(), Some(code), "{}\n{}", stdout(&tried), stderr(&tried));
     home.assert_clean(GRACE, name);
 }
 
@@ -171,4 +183,14 @@ fn every_loader_boots() {
 #[test]
 fn a_blank_disk_is_installed_and_starts() {
     passes_with("image", &["raw", "gz"]);
+}
+
+/// A system starts from a CD, and does not if the drive is empty.
+#[test]
+fn a_cd_boots() {
+    let mut lab = part_of("media", &["bios"]);
+    ends_with("media", &lab, 0);
+    lab["node"]["bios"]["cd"]["live"] = toml::Value::Table(toml::Table::new());
+    lab["expect"]["started"]["within"] = "15s".into();
+    ends_with("media", &lab, 1);
 }

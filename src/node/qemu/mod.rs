@@ -12,6 +12,7 @@ mod folder_socket;
 mod inspect;
 mod media;
 mod nbd;
+mod next_boot;
 mod operate;
 pub mod qmp;
 mod screen;
@@ -35,21 +36,22 @@ use tokio::task::JoinSet;
 
 pub use qmp::QmpError;
 
-use crate::event::{Emitter, Known, Source};
+use crate::event::{Emitter, Known, PowerCause, Source};
 use crate::hint::Hint;
 use crate::name::{DiskName, NicName, NodeName};
 use crate::node::screen::ScreenReading;
-use crate::node::{Attachment, Block, BootOverride, Device, NodeError};
-use crate::plan::qemu::{CD, QemuFirmware, VARIABLES, cd_id, nic_id};
-use crate::plan::{BootTarget, NicPlan, NodeKind, NodePlan, StartOptions};
+use crate::node::{Attachment, Block, Device, NodeError};
+use crate::plan::qemu::{CD, VARIABLES, cd_id, nic_id};
+use crate::plan::{NicPlan, NodePlan};
 use crate::system::MAKE_ROOM;
 use crate::system::file_watch::FileWatches;
 use crate::system::process::{SpawnError, Spawner};
 use console::Console;
 use drives::Media;
+use next_boot::NextBoot;
 use qmp::Qmp;
 use screen_watch::Screen;
-use session::{Intent, Session, SessionContext};
+use session::{Intent, Restart, Session, SessionContext};
 
 /// How long QEMU may take to exit on request, before it is killed.
 const QUIT: Duration = Duration::from_secs(5);
@@ -69,8 +71,12 @@ struct Body {
     screen: Arc<Screen>,
     /// The link states of its NICs. They are kept over power cycles.
     links: Mutex<BTreeMap<NicName, bool>>,
-    /// The settings of the next start.
-    wanted: Mutex<Wanted>,
+    /// What it boots from at its next start.
+    next_boot: Mutex<NextBoot>,
+    /// A request to start QEMU again.
+    restart: Arc<Restart>,
+    /// Tasks that end with the machine.
+    tasks: Mutex<JoinSet<()>>,
     /// What is in its drives for media.
     media: Arc<Media>,
     /// The current QEMU, even when it has ended. Locked during a start, so that there are never two.
@@ -80,12 +86,6 @@ struct Body {
     looking: tokio::sync::Mutex<()>,
     // Holds the task that serves the endpoint of the screen.
     _endpoint: JoinSet<()>,
-}
-
-/// The settings of the next start of a machine, apart from its media.
-#[derive(Debug, Clone, Default)]
-struct Wanted {
-    boot: BootOverride,
 }
 
 /// How a machine is powered off.
@@ -144,7 +144,9 @@ impl Machine {
                 console: Arc::new(console),
                 screen: Arc::new(screen),
                 links: Mutex::new(links),
-                wanted: Mutex::default(),
+                next_boot: Mutex::default(),
+                restart: Arc::default(),
+                tasks: Mutex::default(),
                 media: Arc::new(Media::new(plan, media)),
                 session: tokio::sync::Mutex::new(None),
                 screenshots: AtomicU32::new(0),
@@ -152,8 +154,9 @@ impl Machine {
                 _endpoint: endpoint,
             }),
         };
-        let session = machine.body.start(&machine.body.options()).await?;
+        let session = machine.body.start().await?;
         *machine.body.session.lock().await = Some(session);
+        machine.body.restart_when_due();
         Ok(machine)
     }
 
@@ -166,11 +169,10 @@ impl Machine {
     pub async fn power_on(&self) -> Result<(), NodeError> {
         let body = &self.body;
         let mut session = body.session.lock().await;
-        let wanted = body.wanted().clone();
-        // It was started before its boot override was set, and never ran.
+        // It was started before its settings were changed, and never ran.
         if let Some(waiting) =
             session.as_ref().filter(|session| !session.has_ended() && !session.is_powered())
-            && waiting.started != body.options()
+            && !body.is_as_wanted(&waiting.started)
         {
             let mut ended = waiting.ended();
             waiting.intend(Intent::Down);
@@ -179,37 +181,21 @@ impl Machine {
             ended.wait_for(|ended| *ended).await.ok();
         }
         if session.as_ref().is_none_or(Session::has_ended) {
-            let started = body.start(&body.options()).await;
+            body.restart.take();
+            let started = body.start().await;
             *session = Some(started.map_err(|error| NodeError::failed("start", &body.plan.node, error))?);
         }
         let session = session.as_mut().ok_or_else(|| body.off())?;
-        let failed = |source| body.failed("power on", source);
-        if let BootOverride::Once(target) = wanted.boot
-            && !session.is_powered()
-        {
-            // The firmware has the override already; the next reset rebuilds the order from these indices.
-            let NodeKind::Qemu(qemu) = &body.plan.kind;
-            let session: &mut Session = session;
-            session
-                .qmp
-                .set_boot_indices(&body.present(session, qemu.reordered(&body.plan, Some(target), None)))
-                .await
-                .map_err(failed)?;
-            session.started.boot = None;
-            body.wanted().boot = BootOverride::Default;
-        }
-        if !session.power() {
-            // Before it resumes, otherwise its first line could come first.
-            body.events.emit_of(&body.plan.node, Known::PoweredOn {});
-        }
-        session.qmp.cont().await.map_err(failed)?;
-        body.screen.stir();
-        Ok(())
+        body.run(session, Known::PoweredOn {}).await.map_err(|source| body.failed("power on", source))
     }
 
     /// Powers the machine off. No effect if it is off.
     pub async fn power_off(&self, how: PowerOff) -> Result<(), NodeError> {
         let body = &self.body;
+        if body.restart.take() {
+            // Between its end at a reset and its next start.
+            body.events.emit_of(&body.plan.node, Known::PoweredOff { why: PowerCause::Power });
+        }
         let (qmp, mut ended) = {
             let session = body.session.lock().await;
             let Some(session) = session.as_ref().filter(|session| session.is_on()) else {
@@ -345,6 +331,7 @@ impl Machine {
 
     /// Ends the machine for good when the lab is torn down. Returns when its process is gone.
     pub async fn stop(&self) {
+        self.body.restart.take();
         if self.body.running().await.is_ok() {
             self.body.screen.look_last().await;
         }
@@ -373,21 +360,6 @@ async fn wait(ended: &mut watch::Receiver<bool>, timeout: Duration) -> bool {
 }
 
 impl Body {
-    /// Returns the settings of the next start.
-    fn options(&self) -> StartOptions {
-        StartOptions { boot: self.wanted().boot.target(), media: self.media.get() }
-    }
-
-    /// Returns whether a running machine has to be restarted for its settings.
-    fn is_pending(&self, session: &Session) -> bool {
-        let NodeKind::Qemu(qemu) = &self.plan.kind;
-        let options = self.options();
-        // The request for the setup menu is gone once the firmware has read it.
-        options.boot != session.started.boot
-            || options.boot == Some(BootTarget::Setup)
-            || qemu.cds_at(&self.plan, &options).iter().any(|cd| !session.cds.contains(cd))
-    }
-
     /// Returns the boot indices of devices that a running machine has.
     fn present(
         &self,
@@ -401,15 +373,13 @@ impl Body {
         indices
     }
 
-    async fn start(&self, start: &StartOptions) -> Result<Session, StartError> {
-        let NodeKind::Qemu(qemu) = &self.plan.kind;
-        if start.boot == Some(BootTarget::Setup) && qemu.firmware != QemuFirmware::Bios {
-            self.request_setup().await.map_err(|source| StartError::Prepare {
-                node: self.plan.node.clone(),
-                what: VARIABLES.to_owned(),
-                source,
-            })?;
-        }
+    /// Starts QEMU, paused, with the settings of the next start.
+    async fn start(&self) -> Result<Session, StartError> {
+        let start = &self.prepare().await.map_err(|source| StartError::Prepare {
+            node: self.plan.node.clone(),
+            what: VARIABLES.to_owned(),
+            source,
+        })?;
         let session = Session::start(SessionContext {
             plan: &self.plan,
             start,
@@ -418,6 +388,7 @@ impl Body {
             console: &self.console,
             screen: &self.screen,
             media: &self.media,
+            restart: &self.restart,
             events: &self.events,
         })
         .await?;
@@ -431,15 +402,18 @@ impl Body {
         Ok(session)
     }
 
-    /// Requests the setup menu of the firmware at the next start, as an operating system would.
-    async fn request_setup(&self) -> io::Result<()> {
-        let path = self.folder.join(VARIABLES);
-        let mut flash = tokio::fs::read(&path).await?;
-        let request = uefi_variables::BOOT_TO_SETUP.to_le_bytes();
-        let set =
-            uefi_variables::set(&mut flash, uefi_variables::GLOBAL, uefi_variables::OS_INDICATIONS, &request);
-        set.map_err(io::Error::other)?;
-        tokio::fs::write(&path, flash).await
+    /// Resumes a machine. If it never ran, its firmware starts, which is an event.
+    async fn run(&self, session: &mut Session, event: Known) -> Result<(), QmpError> {
+        if !session.is_powered() {
+            self.hand_over(session).await?;
+        }
+        if !session.power() {
+            // Before it resumes, otherwise its first line could come first.
+            self.events.emit_of(&self.plan.node, event);
+        }
+        session.qmp.cont().await?;
+        self.screen.stir();
+        Ok(())
     }
 
     fn unplugged(&self) -> Vec<&NicPlan> {
@@ -471,8 +445,8 @@ impl Body {
         NodeError::failed(what, &self.plan.node, source)
     }
 
-    fn wanted(&self) -> MutexGuard<'_, Wanted> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    fn next_boot(&self) -> MutexGuard<'_, NextBoot> {
+        self.next_boot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,10 +10,10 @@ use crate::name::{DiskName, NodeName};
 use crate::node::keys::Chord;
 use crate::node::screen::ScreenReading;
 use crate::node::{
-    Attachment, Block, BootOverride, Capabilities, Device, DiskContents, Effect, InspectError, MediaCommand,
-    Node, NodeCommand, NodeError, Power, Work,
+    Attachment, Block, Capabilities, Device, DiskContents, Effect, InspectError, MediaCommand, Node,
+    NodeCommand, NodeError, Power, Work,
 };
-use crate::plan::qemu::{BootOrder, QemuFirmware, flash_format};
+use crate::plan::qemu::{QemuFirmware, flash_format};
 use crate::plan::{BootTarget, NodeDisk, NodeKind, NodePlan};
 
 /// How long a key is held, and how long none is pressed before the next one.
@@ -105,14 +105,6 @@ fn capabilities(plan: &NodePlan) -> Capabilities {
     if !plan.disks.iter().any(is_stick) {
         refuse(BootTarget::Usb, "it has no disk with `bus = \"usb\"`");
     }
-    if qemu.boot_order == BootOrder::Variables {
-        for target in [BootTarget::Network, BootTarget::Disk, BootTarget::Cd, BootTarget::Usb] {
-            refuse(
-                target,
-                "with `boot = \"nvram\"` the boot order is in its UEFI variables, and an override would rewrite it",
-            );
-        }
-    }
     let all = [BootTarget::Network, BootTarget::Disk, BootTarget::Cd, BootTarget::Usb, BootTarget::Setup];
     Capabilities {
         power: BTreeSet::from(Power::ALL),
@@ -150,37 +142,5 @@ impl Machine {
             Power::Reset => self.reset().await,
             Power::Nmi => self.nmi().await,
         }
-    }
-
-    /// Overrides the boot order of the firmware.
-    ///
-    /// A lasting override applies from the next reset on, including resets by the guest. A single one waits for a start
-    /// by a command, because a firmware may reset several times during one start.
-    pub async fn set_boot(&self, boot: BootOverride) -> Result<Effect, NodeError> {
-        let body = &self.body;
-        let mut session = body.session.lock().await;
-        let target = boot.target();
-        body.wanted().boot = boot;
-        let Some(session) = session.as_mut().filter(|session| session.is_on()) else {
-            return Ok(if target.is_none() { Effect::Now } else { Effect::NextStart });
-        };
-        if session.started.boot == target {
-            return Ok(Effect::Now);
-        }
-        let is_possible = match boot {
-            BootOverride::Default => true,
-            BootOverride::Once(_) => false,
-            BootOverride::Always(BootTarget::Network | BootTarget::Disk | BootTarget::Usb) => true,
-            BootOverride::Always(BootTarget::Cd) => !session.cds.is_empty(),
-            BootOverride::Always(BootTarget::Setup) => false,
-        };
-        if is_possible {
-            let NodeKind::Qemu(qemu) = &body.plan.kind;
-            let indices = qemu.reordered(&body.plan, session.started.boot, target);
-            let set = session.qmp.set_boot_indices(&body.present(session, indices)).await;
-            set.map_err(|source| body.failed("override the boot order of", source))?;
-            session.started.boot = target;
-        }
-        Ok(Effect::NextStart)
     }
 }

@@ -248,6 +248,13 @@ impl Qmp {
         self.execute(qmp::cont {}).await.map(drop)
     }
 
+    /// Sets what QEMU does at a reset by the guest: it ends, or the machine starts again.
+    pub async fn end_at_reset(&self, ends: bool) -> Result<(), QmpError> {
+        let reboot = if ends { qmp::RebootAction::shutdown } else { qmp::RebootAction::reset };
+        let command = qmp::set_action { panic: None, reboot: Some(reboot), shutdown: None, watchdog: None };
+        self.execute(command).await.map(drop)
+    }
+
     /// Resets the machine.
     pub async fn reset(&self) -> Result<(), QmpError> {
         self.execute(qmp::system_reset {}).await.map(drop)

@@ -13,6 +13,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -72,8 +73,33 @@ pub(super) struct Session {
     requested: Arc<Mutex<Requested>>,
     kill: Arc<Notify>,
     ended: watch::Receiver<bool>,
+    resets: watch::Receiver<u64>,
     // Holds the task that owns the process.
     _task: JoinSet<()>,
+}
+
+/// A request to start QEMU again, made when it ended at a reset by the guest.
+#[derive(Debug, Default)]
+pub(super) struct Restart {
+    is_due: AtomicBool,
+    due: Notify,
+}
+
+impl Restart {
+    fn request(&self) {
+        self.is_due.store(true, Ordering::SeqCst);
+        self.due.notify_one();
+    }
+
+    /// Waits for a request, which [`Restart::take`] may find withdrawn.
+    pub(super) async fn requested(&self) {
+        self.due.notified().await;
+    }
+
+    /// Takes the request, and returns whether there was one.
+    pub(super) fn take(&self) -> bool {
+        self.is_due.swap(false, Ordering::SeqCst)
+    }
 }
 
 /// The parts of its machine that a session needs.
@@ -85,13 +111,14 @@ pub(super) struct SessionContext<'a> {
     pub(super) console: &'a Arc<Console>,
     pub(super) screen: &'a Arc<Screen>,
     pub(super) media: &'a Arc<Media>,
+    pub(super) restart: &'a Arc<Restart>,
     pub(super) events: &'a Emitter,
 }
 
 impl Session {
     /// Starts QEMU, paused, and connects to it.
     pub(super) async fn start(around: SessionContext<'_>) -> Result<Self, StartError> {
-        let SessionContext { plan, start, folder, spawner, console, screen, media, events } = around;
+        let SessionContext { plan, start, folder, spawner, console, screen, media, restart, events } = around;
         let node = &plan.node;
         let NodeKind::Qemu(qemu) = &plan.kind;
         let prepare = |what: &str| {
@@ -144,6 +171,7 @@ impl Session {
         let requested = Arc::new(Mutex::new(Requested { intent: Intent::None, powered: false }));
         let kill = Arc::new(Notify::new());
         let (over, ended) = watch::channel(false);
+        let (reset, resets) = watch::channel(0);
         let life = SessionTask {
             node: node.clone(),
             folder: folder.to_owned(),
@@ -156,14 +184,19 @@ impl Session {
             tail: child.stderr(),
             requested: Arc::clone(&requested),
             kill: Arc::clone(&kill),
+            reset,
         };
         let mut task = JoinSet::new();
         let watch = screen.watch(qmp.clone(), Arc::clone(&port));
         let of_guest = Arc::clone(&requested);
         let powered = move || of_guest.lock().unwrap_or_else(PoisonError::into_inner).powered;
         task.spawn(watch.run(ended.clone(), powered));
+        let restart = Arc::clone(restart);
         task.spawn(async move {
-            life.run(driver, (inputs, inbox), console_input, child).await;
+            let is_reset = life.run(driver, (inputs, inbox), console_input, child).await;
+            if is_reset {
+                restart.request();
+            }
             over.send_replace(true);
         });
         let session = Self {
@@ -174,6 +207,7 @@ impl Session {
             requested,
             kill,
             ended,
+            resets,
             _task: task,
         };
         let connected = session.qmp.connect(CONSOLE, console::LOG, console::INPUT).await;
@@ -190,6 +224,11 @@ impl Session {
     /// Returns a receiver that becomes true when QEMU has ended.
     pub(super) fn ended(&self) -> watch::Receiver<bool> {
         self.ended.clone()
+    }
+
+    /// Returns a receiver that changes at each reset.
+    pub(super) fn resets(&self) -> watch::Receiver<u64> {
+        self.resets.clone()
     }
 
     /// Records who requested the power-off, which decides the meaning of its end.
@@ -256,17 +295,19 @@ struct SessionTask {
     tail: Tail,
     requested: Arc<Mutex<Requested>>,
     kill: Arc<Notify>,
+    /// Counts the resets.
+    reset: watch::Sender<u64>,
 }
 
 impl SessionTask {
-    /// Runs until QEMU has ended, and reports the reason.
+    /// Runs until QEMU has ended, and reports the reason. Returns whether it ended at a reset by the guest.
     async fn run(
         self,
         driver: qmp::Driver,
         (inputs, inbox): (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
         console_input: pipe::Sender,
         mut child: Child,
-    ) {
+    ) -> bool {
         // The receiver lives as long as this sender: both end with QEMU.
         let talk = driver.run(move |event| drop(inputs.send(Input::Qmp(event))));
         let (exited, exit) = oneshot::channel::<()>();
@@ -278,11 +319,12 @@ impl SessionTask {
         let console = self.port.run(console_input, exit.map(drop));
         let (_, (), shutdown, (status, killed)) = tokio::join!(talk, console, self.react(inbox), end);
         let requested = *self.requested.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(end) =
-            verdict(requested, shutdown.as_deref(), killed, describe(status), self.tail.lines())
-        {
+        let end = verdict(requested, shutdown.as_deref(), killed, describe(status), self.tail.lines());
+        let is_reset = matches!(end, Some(Known::Reset { .. }));
+        if let Some(end) = end {
             self.emit(end);
         }
+        is_reset
     }
 
     /// Turns messages of QEMU into events; returns the reason that it gave for ending.
@@ -305,6 +347,7 @@ impl SessionTask {
                 "RESET" => {
                     let why = if event.flag("guest") { PowerCause::Guest } else { PowerCause::Power };
                     self.emit(Known::Reset { why });
+                    self.reset.send_modify(|count| *count += 1);
                 }
                 "GUEST_PANICKED" => self.emit(Known::GuestPanicked {}),
                 "BLOCK_IO_ERROR" => io_error = Some(event),
@@ -413,6 +456,7 @@ fn verdict(
         (Intent::Power, Some(_)) => off(PowerCause::Power),
         (Intent::Power, None) if killed => off(PowerCause::Power),
         (Intent::None, Some("guest-shutdown")) => off(PowerCause::Guest),
+        (Intent::None, Some("guest-reset")) => Some(Known::Reset { why: PowerCause::Guest }),
         (Intent::None | Intent::Power, _) => Some(Known::MachineDied { status, stderr }),
     }
 }

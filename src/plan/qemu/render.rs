@@ -16,7 +16,7 @@ use super::{
 use crate::lab::{Bus, Chipset, NicModel};
 use crate::name::DiskName;
 use crate::plan::{
-    Accel, BootTarget, FirmwareFile, LinkPlan, Medium, NicPlan, NodeDisk, NodePlan, StartOptions,
+    Accel, BootTarget, FirmwareFile, LinkPlan, Medium, NicPlan, NodeDisk, NodePlan, OrderBy, StartOptions,
 };
 
 /// Ports of ICH9's AHCI controller.
@@ -72,6 +72,13 @@ impl QemuPlan {
             .filter(|(_, from, to)| from != to)
             .map(|(id, _, to)| (id, to))
             .collect()
+    }
+
+    /// Returns the IDs of the devices that have a boot index at a start, each with none.
+    pub fn unordered(&self, node: &NodePlan, boot: Option<BootTarget>) -> Vec<(String, Option<usize>)> {
+        let order = Ordered::new(self, node, boot);
+        let devices = Candidate::all(self, node).filter(|(device, _)| order.index(device).is_some());
+        devices.map(|(device, _)| (device.id(node), None)).collect()
     }
 
     /// Returns the CD drives that a node has at a start.
@@ -130,7 +137,10 @@ impl QemuPlan {
             }
         }
         machine.channels();
-        let order = Ordered::new(self, node, start.boot);
+        let order = match start.order {
+            OrderBy::Indices => Ordered::new(self, node, start.boot),
+            OrderBy::Variables => Ordered::default(),
+        };
         machine.slot("VGA,id=screen".to_owned());
         for nic in &node.nics {
             machine.nic(nic, &self.nic(nic), order.property(&Candidate::Nic(nic)));
@@ -245,6 +255,7 @@ impl<'a> Candidate<'a> {
 }
 
 /// The boot devices in the order of the firmware: first those of an override, then those of the plan.
+#[derive(Default)]
 struct Ordered<'a> {
     devices: Vec<(Candidate<'a>, usize)>,
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::lab::{AccelChoice, Isolation, Lab, Start};
 use crate::name::{Bytes, IfName, LabName, Mac, NetworkName, NodeName};
 use crate::plan::tests::{facts, ovmf};
-use crate::plan::{BootTarget, LinkPlan, Medium, StartOptions};
+use crate::plan::{BootTarget, LinkPlan, Medium, OrderBy, StartOptions};
 
 fn lab() -> Lab {
     Lab {
@@ -360,7 +360,7 @@ fn check_start(node: &Node, start: &StartOptions) -> String {
 }
 
 fn boots(target: BootTarget) -> StartOptions {
-    StartOptions { boot: Some(target), media: BTreeMap::new() }
+    StartOptions { boot: Some(target), ..StartOptions::default() }
 }
 
 #[test]
@@ -391,10 +391,25 @@ fn what_is_booted_may_change_at_a_start() {
 }
 
 #[test]
+fn a_uefi_machine_has_no_boot_index_once_its_variables_hold_the_order() {
+    let node = Node { firmware: Firmware::Uefi, disks: vec![disk("root", Bus::Sata)], ..node() };
+    let plan = plan(&node, &facts(), Accel::Tcg).unwrap();
+    assert!(show(&plan).contains("bootindex=1"));
+    let start = StartOptions {
+        order: OrderBy::Variables,
+        boot: Some(BootTarget::Network),
+        ..StartOptions::default()
+    };
+    assert!(!show_start(&plan, &start).contains("bootindex"));
+    let unordered = format!("{:?}", qemu_of(&plan).unordered(&plan, None));
+    assert_eq!(unordered, r#"[("nic-lan", None), ("disk-root", None)]"#);
+}
+
+#[test]
 fn a_medium_is_in_a_drive_that_takes_no_slot() {
     let medium = Medium::File("/isos/a,b.iso".into());
     let media = BTreeMap::from([(DiskName::new(CD).unwrap(), medium)]);
-    let medium = StartOptions { boot: None, media };
+    let medium = StartOptions { media, ..StartOptions::default() };
     assert_snapshot!(check_start(&node(), &medium), @"
     -blockdev driver=raw,node-name=cd0,read-only=on,file.driver=file,file.filename=/isos/a,,b.iso
     -device ide-cd,bus=ide.0,id=cd,drive=cd0
@@ -443,7 +458,7 @@ fn sticks_and_cds_are_booted_in_the_order_of_the_lab_file() {
         (DiskName::new("spare").unwrap(), Medium::File("spare-0.qcow2".into())),
         (DiskName::new("a").unwrap(), Medium::File("/a.iso".into())),
     ]);
-    let start = StartOptions { boot: Some(BootTarget::Usb), media };
+    let start = StartOptions { boot: Some(BootTarget::Usb), media, ..StartOptions::default() };
     assert_snapshot!(check_start(&node, &start), @"
     -blockdev driver=qcow2,node-name=disk2,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=spare-0.qcow2
     -device usb-storage,bus=usb.0,removable=on,drive=disk2,id=disk-spare,serial=S-spare,bootindex=2
