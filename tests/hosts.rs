@@ -325,6 +325,118 @@ fn processes_run_from_container_images() {
     world.home.assert_clean(Duration::from_secs(2), "after the lab");
 }
 
+/// A registry on a host, one on the loopback interface with the same images, and a machine that pushes to them.
+const REGISTRY: &str = r#"
+host.registry.nic.lan.address = "10.83.0.2/24"
+host.builder.nic.lan.address = "10.83.0.3/24"
+
+[process.registry]
+host = "registry"
+run = "docker-registry serve /etc/docker/registry/config.yml"
+files = { "/etc/docker/registry/config.yml" = "config.yml", "/var/lib/docker-registry" = { path = "storage", access = "write" } }
+ready.tcp = 5000
+
+[process.near]
+run = "docker-registry serve config.yml"
+files = { "/var/lib/docker-registry" = { path = "storage", access = "write" } }
+ready.tcp = 5000
+
+[process.builder]
+host = "builder"
+run = "echo ready; exec sleep 1000"
+files = { "/srv/oci.tar" = "image:dnsmasq-container/oci.tar" }
+ready.log = "ready"
+"#;
+
+#[test]
+fn container_images_are_fetched_from_a_registry() {
+    build(&["dnsmasq-container"]);
+    let world = World::new();
+    world.write(
+        "config.yml",
+        "version: 0.1\nstorage: { filesystem: { rootdirectory: /var/lib/docker-registry } }\nhttp: { addr: ':5000' }\n",
+    );
+    let storage = world.home.path().join("lab/storage");
+    fs::create_dir(storage).expect("a folder");
+    world.lab(REGISTRY);
+    let up = world.says(&["up", "--detach", "lab"]);
+    assert!(!up.contains("--- exit code"), "{up}");
+
+    let push = "skopeo --insecure-policy copy --quiet --dest-tls-verify=false";
+    let to = "docker://registry.lab:5000/lab/dnsmasq:1";
+    assert_eq!(world.on("builder", &format!("{push} oci-archive:/srv/oci.tar {to}")), "");
+
+    // The user's own cache and configuration, as seen from within the lab.
+    let own = world.home.path().join("own");
+    fs::create_dir_all(own.join(".config/containers")).expect("a folder");
+    let inside = |args: &[&str]| {
+        let cache = format!("DRYRACK_CACHE={}", own.join("cache").display());
+        let home = format!("HOME={}", own.display());
+        let env =
+            ["exec", "--lab", "lab", "--", "env", "-u", "XDG_CONFIG_HOME", &cache, &home, common::DRYRACK];
+        world.says(&[&env[..], args].concat())
+    };
+    let digest = |image: &str| {
+        let images: Value = serde_json::from_str(&inside(&["image", "list", "--json"])).expect("JSON");
+        let images = images.as_array().expect("a list");
+        let found = images.iter().find(|found| found["image"] == image).expect("the image is listed");
+        found["digest"].as_str().expect("a digest").to_owned()
+    };
+
+    // Without TLS it is refused, unless the user allows it or it is on the loopback interface.
+    let named = "oci:registry.lab:5000/lab/dnsmasq:1";
+    let refused = inside(&["image", "build", named]);
+    assert!(
+        refused.contains("hint: the registry has no TLS") && refused.contains("--- exit code"),
+        "{refused}"
+    );
+    let allowed = "[[registry]]\nlocation = \"registry.lab:5000\"\ninsecure = true\n";
+    fs::write(own.join(".config/containers/registries.conf"), allowed).expect("a file");
+    let fetched = inside(&["image", "build", named]);
+    assert!(fetched.contains("fetched in") && !fetched.contains("--- exit code"), "{fetched}");
+    let near = "oci:localhost:5000/lab/dnsmasq:1";
+    let fetched = inside(&["image", "build", near]);
+    assert!(!fetched.contains("--- exit code"), "{fetched}");
+    let first = digest(named);
+    assert_eq!(digest(near), first, "they have the same images");
+
+    // The tag gets another image. It is noticed with --renew, and what is pinned stays.
+    let change = "cd /tmp && skopeo --insecure-policy copy --quiet oci-archive:/srv/oci.tar oci:changed:image \
+                  && umoci config --image changed:image --config.cmd --version";
+    assert_eq!(world.on("builder", &format!("{change} && {push} oci:changed:image {to}")), "");
+    assert!(inside(&["image", "build", named]).contains("is already fetched"));
+    assert_eq!(digest(named), first);
+    let renewed = inside(&["image", "build", "--renew", named]);
+    assert!(!renewed.contains("--- exit code"), "{renewed}");
+    assert_ne!(digest(named), first);
+    let pinned = format!("oci:registry.lab:5000/lab/dnsmasq@{first}");
+    let fetched = inside(&["image", "build", "--renew", &pinned]);
+    assert!(!fetched.contains("--- exit code"), "{fetched}");
+    assert_eq!(digest(&pinned), first);
+    assert_eq!(world.says(&["down"]), "lab lab is down\n");
+
+    // What was fetched runs without the registry.
+    world.write(
+        "dnsmasq.conf",
+        "interface=eth0\nbind-interfaces\nno-resolv\nhost-record=own.test,10.83.0.77\n",
+    );
+    world.lab(&format!(
+        "host.deploy.nic.eth0 = {{ network = \"lan\", address = \"10.83.0.2/24\" }}\n\
+         [process.dnsmasq]\nhost = \"deploy\"\nimage = \"{pinned}\"\n\
+         files = {{ \"/etc/dnsmasq.conf\" = \"dnsmasq.conf\" }}\nready.udp = 53\n"
+    ));
+    let up = run(world
+        .command(&["up", "--detach", "lab"])
+        .env("DRYRACK_CACHE", own.join("cache"))
+        .current_dir(world.home.path()));
+    assert!(up.status.success(), "{}", stderr(&up));
+    assert!(
+        world
+            .says(&["exec", "--lab", "lab", "busybox", "nslookup", "own.test", "10.83.0.2"])
+            .contains("10.83.0.77")
+    );
+}
+
 #[test]
 fn what_is_on_a_network_without_us_is_reached_from_a_host() {
     let world = World::new();

@@ -42,7 +42,7 @@ fn facts() -> HostFacts {
 /// Reads a lab of the gallery; its absolute path is masked.
 fn lab_of(folder: &Path) -> Lab {
     let name = folder.file_name().unwrap().to_string_lossy();
-    let library = Library::new("/cache".into(), Vec::new());
+    let library = Library::new("/cache".into(), vec![folder.join("images")]);
     let gallery = folder.parent().unwrap();
     let exists = |path: &Path| path.strip_prefix("/labs").is_ok_and(|rest| gallery.join(rest).exists());
     let images = library.recipes().map(|(name, recipe)| (name, recipe.unwrap().files.into_keys().collect()));

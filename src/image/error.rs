@@ -158,6 +158,10 @@ impl Hint for BuildError {
             {
                 Some("set DRYRACK_CACHE to a writable folder".into())
             }
+            // As Go's HTTP client says it, which skopeo uses.
+            Self::Child { doing: _, status: _, output } if output.contains("server gave HTTP response to HTTPS client") => {
+                Some("the registry has no TLS: allow that by an entry with `insecure = true` in ~/.config/containers/registries.conf".into())
+            }
             Self::Recipe { .. } | Self::Circle { .. } | Self::Child { .. } | Self::NoFile { .. } | Self::Io { .. } => None,
         }
     }

@@ -36,6 +36,8 @@ gallery! {
     disk "disk"
     #[ignore = "takes minutes: ci/nightly labs/dnsmasq"]
     dnsmasq "dnsmasq"
+    #[ignore = "takes minutes: ci/nightly labs/gateway"]
+    gateway "gateway"
     #[ignore = "takes minutes: ci/nightly labs/grub"]
     grub "grub"
     #[ignore = "takes minutes: ci/nightly labs/image"]
