@@ -362,7 +362,10 @@ impl Shared {
                 let Some(name) = name.as_deref().or(node.map(NodeName::as_str)) else {
                     return Answer::no("there is no name to ask for");
                 };
-                dns::probe(dns, name, answer.as_deref()).await
+                match self.context.reaching.from(dns.server.ip()) {
+                    Ok(from) => dns::probe(dns, network_of(from.as_ref()), name, answer.as_deref()).await,
+                    Err(off) => Answer::no(off.to_string()),
+                }
             }
             ProbedCheck::Etcd { port, members } => {
                 let nodes = of.nodes.iter().map(|node| (node, self.address(node)));

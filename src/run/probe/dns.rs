@@ -10,12 +10,18 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use super::{Answer, Dns};
+use crate::system::host::EnteredNetwork;
 
 /// How long an answer may take; a lost query is repeated by the next attempt.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// Resolves a name, and compares its addresses as a set.
-pub(super) async fn probe(dns: &Dns, name: &str, expected: Option<&[IpAddr]>) -> Answer {
+pub(super) async fn probe(
+    dns: &Dns,
+    from: Option<&EnteredNetwork>,
+    name: &str,
+    expected: Option<&[IpAddr]>,
+) -> Answer {
     let full = if name.contains('.') || dns.domain.is_empty() {
         name.to_owned()
     } else {
@@ -26,7 +32,7 @@ pub(super) async fn probe(dns: &Dns, name: &str, expected: Option<&[IpAddr]>) ->
     };
     let mut found = BTreeSet::new();
     for record in [RecordType::A, RecordType::AAAA] {
-        match ask(dns, &query, record).await {
+        match ask(dns, from, &query, record).await {
             Ok(addresses) => found.extend(addresses),
             Err(why) => return Answer::no(format!("{full}: {why}")),
         }
@@ -41,7 +47,12 @@ pub(super) async fn probe(dns: &Dns, name: &str, expected: Option<&[IpAddr]>) ->
     }
 }
 
-async fn ask(dns: &Dns, name: &Name, record: RecordType) -> Result<Vec<IpAddr>, String> {
+async fn ask(
+    dns: &Dns,
+    from: Option<&EnteredNetwork>,
+    name: &Name,
+    record: RecordType,
+) -> Result<Vec<IpAddr>, String> {
     let server = dns.server;
     let failed = |error: std::io::Error| format!("{server} cannot be asked: {}", error.kind());
     let local = if server.is_ipv4() {
@@ -49,7 +60,16 @@ async fn ask(dns: &Dns, name: &Name, record: RecordType) -> Result<Vec<IpAddr>, 
     } else {
         "::".parse().expect("`::` is an address")
     };
-    let socket = UdpSocket::bind((local, 0)).await.map_err(failed)?;
+    let open = move || {
+        let socket = std::net::UdpSocket::bind((local, 0))?;
+        socket.set_nonblocking(true)?;
+        UdpSocket::from_std(socket)
+    };
+    let socket = match from {
+        None => open(),
+        Some(network) => network.run(open).await,
+    };
+    let socket = socket.map_err(failed)?;
     // A connected socket receives only answers from that server.
     socket.connect(server).await.map_err(failed)?;
     let mut question = Message::query();
