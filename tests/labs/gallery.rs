@@ -31,6 +31,8 @@ gallery! {
     cloud_init "cloud-init"
     #[ignore = "takes minutes: ci/nightly labs/disk"]
     disk "disk"
+    #[ignore = "takes minutes: ci/nightly labs/fai"]
+    fai "fai"
     #[ignore = "takes minutes: ci/nightly labs/grub"]
     grub "grub"
     #[ignore = "takes minutes: ci/nightly labs/image"]
