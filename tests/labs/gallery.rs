@@ -38,6 +38,8 @@ gallery! {
     dnsmasq "dnsmasq"
     #[ignore = "takes minutes: ci/nightly labs/gateway"]
     gateway "gateway"
+    #[ignore = "takes minutes: ci/nightly labs/fai"]
+    fai "fai"
     #[ignore = "takes minutes: ci/nightly labs/grub"]
     grub "grub"
     #[ignore = "takes minutes: ci/nightly labs/image"]
