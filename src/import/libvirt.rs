@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use super::boot::{BootRule, Test};
 use super::document::{Document, ItemId};
 use super::placemat::mebibytes;
-use super::setup::{DhcpMode, Disk, FirmwareKind, Machine, Network, Nic, Setup, Sourced};
+use super::setup::{DhcpMode, Disk, FirmwareKind, Machine, Network, Nic, Setup, Sourced, is_serial};
 
 /// Why an element is not carried over.
 pub(super) const REASON: &str = "the virtual hardware of a node is what the lab file says, and nothing else";
@@ -348,8 +348,13 @@ fn disk_of(document: &mut Document, item: ItemId) -> Option<Sourced<Disk>> {
         }
         known
     });
-    let serial = take(document, item, &["serial"], "disk").map(|(_, serial)| serial);
-    let serial = serial.filter(|serial| serial.is_ascii() && serial.len() <= 20);
+    let serial = take(document, item, &["serial"], "disk").and_then(|(at, serial)| {
+        if !is_serial(&serial, 20) {
+            document.leave(at, "the serial number of a disk has 1 to 20 characters of printable ASCII");
+            return None;
+        }
+        Some(serial)
+    });
     if let Some(source) = document.get(item, "source") {
         document.leave(source, "the disk is blank and has 10 GiB, whatever the file of libvirt holds");
     }

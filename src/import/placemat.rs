@@ -3,7 +3,7 @@
 use ipnet::Ipv4Net;
 
 use super::document::{Document, ItemId};
-use super::setup::{Disk, FirmwareKind, Machine, Network, Nic, Setup, Sourced};
+use super::setup::{Disk, FirmwareKind, Machine, Network, Nic, Setup, Sourced, is_serial};
 
 /// Returns whether a text is for placemat.
 pub(super) fn is_one(document: &Document) -> bool {
@@ -89,7 +89,10 @@ fn node(document: &mut Document, item: ItemId) -> Machine {
     if let Some(smbios) = document.get(item, "smbios")
         && let Some((at, serial)) = take(document, smbios, "serial", "serial")
     {
-        machine.serial = Some(Sourced::new(serial, document.span(at)));
+        match is_serial(&serial, 64) {
+            true => machine.serial = Some(Sourced::new(serial, document.span(at))),
+            false => document.leave(at, "a serial number has 1 to 64 characters of printable ASCII"),
+        }
     }
     let interfaces = document.get(item, "interfaces").map(|list| document.children(list)).unwrap_or_default();
     for interface in interfaces {

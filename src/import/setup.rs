@@ -189,3 +189,8 @@ pub(super) enum Program {
     Kea,
     Matchbox,
 }
+
+/// Returns whether a lab file takes a serial number of at most so many characters.
+pub(super) fn is_serial(serial: &str, most: usize) -> bool {
+    (1..=most).contains(&serial.len()) && serial.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}

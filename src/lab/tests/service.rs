@@ -350,11 +350,91 @@ fn a_switch_is_reached_from_a_host_on_it() {
     // A host of the lab is reached in the same way, so it needs the same.
     let hosts =
         format!("dryrack = 1\n{switch}{deploy}expect.open = {{ nodes = [\"deploy\"], that.tcp = 22 }}\n");
-    assert_snapshot!(check(&hosts), @"");
-    assert_snapshot!(check(&from("deplyo", &format!("{switch}{deploy}"))), @"");
+    assert_snapshot!(check(&hosts), @r#"
+    error[L165]: `tcp` cannot reach `deploy`: network `lan` has no address
+     --> lab.toml:4:37
+      |
+    4 | expect.open = { nodes = ["deploy"], that.tcp = 22 }
+      |                                     ^^^^
+      |
+      = help: name a host of the lab that is on it, as in network.lan.probe-from = "deploy", or give the network an address: network.lan.address = "10.0.0.1/24" in place of `subnet`
+
+    1 error; for more, run `dryrack explain L165`
+    "#);
+    assert_snapshot!(check(&from("deplyo", &format!("{switch}{deploy}"))), @r#"
+    error[L022]: there is no host `deplyo`
+     --> lab.toml:2:26
+      |
+    2 | network.lan.probe-from = "deplyo"
+      |                          ^^^^^^^^
+      |
+      = help: did you mean `deploy`?
+
+    error[L165]: `tcp` cannot reach `a`: network `lan` has no address
+     --> lab.toml:7:13
+      |
+    7 | expect.open.that.tcp = 22
+      |             ^^^^
+      |
+      = help: name a host of the lab that is on it, as in network.lan.probe-from = "deploy", or give the network an address: network.lan.address = "10.0.0.1/24" in place of `subnet`
+
+    error[L165]: nothing of the lab reaches `a`: its network `lan` has no address
+     --> lab.toml:8:18
+      |
+    8 | publish."2222" = "a:22"
+      |                  ^^^^^^
+      |
+      = help: name a host of the lab that is on it, as in network.lan.probe-from = "deploy", or give the network an address: network.lan.address = "10.0.0.1/24" in place of `subnet`
+
+    3 errors; for more, run `dryrack explain L022`
+    "#);
     let elsewhere = "network.other.address = \"10.0.1.1/24\"\nhost.deploy.nic.other.address = \"10.0.1.2\"\n";
-    assert_snapshot!(check(&from("deploy", &format!("{switch}{elsewhere}"))), @"");
-    assert_snapshot!(check(&from("deploy", &format!("network.lan.address = \"10.0.0.1/24\"\n{deploy}"))), @"");
+    assert_snapshot!(check(&from("deploy", &format!("{switch}{elsewhere}"))), @r#"
+    error[L165]: host `deploy` has no NIC on network `lan`
+     --> lab.toml:2:26
+      |
+    2 | network.lan.probe-from = "deploy"
+      |                          ^^^^^^^^
+      |
+      = help: add one, as in host.deploy.nic.lan.address = "dhcp"
+
+    error[L165]: `tcp` cannot reach `a`: network `lan` has no address
+     --> lab.toml:8:13
+      |
+    8 | expect.open.that.tcp = 22
+      |             ^^^^
+      |
+      = help: name a host of the lab that is on it, as in network.lan.probe-from = "deploy", or give the network an address: network.lan.address = "10.0.0.1/24" in place of `subnet`
+
+    error[L165]: nothing of the lab reaches `a`: its network `lan` has no address
+     --> lab.toml:9:18
+      |
+    9 | publish."2222" = "a:22"
+      |                  ^^^^^^
+      |
+      = help: name a host of the lab that is on it, as in network.lan.probe-from = "deploy", or give the network an address: network.lan.address = "10.0.0.1/24" in place of `subnet`
+
+    3 errors; for more, run `dryrack explain L165`
+    "#);
+    assert_snapshot!(check(&from("deploy", &format!("network.lan.address = \"10.0.0.1/24\"\n{deploy}"))), @r#"
+    error[L163]: `probe-from` is for networks without `address`: others are reached from the bridge
+     --> lab.toml:2:26
+      |
+    2 | network.lan.probe-from = "deploy"
+      |                          ^^^^^^^^
+      |
+      = help: remove it, or write `subnet` in place of `address`
+
+    error[L301]: `a` boots from the network but has no profile
+     --> lab.toml:5:6
+      |
+    5 | node.a.nic.lan.address = "10.0.0.5"
+      |      ^
+      |
+      = help: give it a `profile`, or a disk to boot from
+
+    2 errors; for more, run `dryrack explain L163`
+    "#);
 }
 
 #[test]

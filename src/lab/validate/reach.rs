@@ -42,6 +42,8 @@ impl Check<'_> {
             else {
                 continue;
             };
+            // What is wrong with it is reported once: nothing else is missing for what it reaches.
+            network.probe_from = NodeName::new(&given.value).ok();
             let name = &network.name;
             if network.address.is_some() {
                 let what =
@@ -59,7 +61,6 @@ impl Check<'_> {
                 self.report(Diagnostic::new(Code::Unreachable, given.span.clone(), what).help(help));
                 continue;
             }
-            network.probe_from = Some(host.name.clone());
         }
     }
 
