@@ -137,6 +137,7 @@ fn the_help_names_every_verb() {
       console       Attach to a node's serial console; Ctrl-] detaches
       power         Power nodes on or off, cycle or reset them
       boot          Override what nodes boot from, once or at every start
+      boot-next     Override what a node boots from at its next start
       media         Insert an image into a drive of a node, or eject it
       link          Set the link of a node's NIC up or down
       screen        Type on the keyboard of a node, or print where a VNC viewer connects
@@ -477,6 +478,7 @@ fn guides_are_listed_and_printed() {
     networks         Networks and boot services
     images           Images
     installs         Installs
+    media            Media
     boot-paths       Boot paths
     matchbox         matchbox
     processes        Processes
@@ -493,7 +495,7 @@ fn guides_are_listed_and_printed() {
     assert_snapshot!(check(&home, &["guide", "labs"]), @"
     --- stderr
     error: invalid value 'labs' for '[TOPIC]'
-      [possible values: lab-file, networks, images, installs, boot-paths, matchbox, processes, hosts, expectations, ci, without-root, traces, import, troubleshooting]
+      [possible values: lab-file, networks, images, installs, media, boot-paths, matchbox, processes, hosts, expectations, ci, without-root, traces, import, troubleshooting]
 
       tip: a similar value exists: 'lab-file'
 

@@ -473,7 +473,8 @@ fn what_is_on_a_network_without_us_is_reached_from_a_host() {
     let output = login.env("HOME", world.home.path()).output().expect("ssh");
     assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("server\n", ""));
     // Once the host is off, nothing is.
-    assert_eq!(world.says(&["power", "--lab", "lab", "deploy", "off"]).contains("--- exit code"), false);
+    let off = world.says(&["power", "--lab", "lab", "off", "deploy"]);
+    assert!(!off.contains("--- exit code"), "{off}");
     let lost = world.says(&["ssh", "--lab", "lab", "root@server", "hostname"]);
     assert!(lost.contains("host `deploy` is off") && lost.contains("--- exit code"), "{lost}");
 }

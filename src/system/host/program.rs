@@ -1,6 +1,7 @@
 //! The role `@process`: becomes a process of the lab.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{OwnedFd, RawFd};
@@ -149,16 +150,19 @@ fn become_container(orders: &ProgramOrders, image: &ImageRoot, names: &[(&str, S
         Err(error) => return error,
     };
     let mut program = command(&argv[0]);
-    // What the lab tells its processes, and nothing of the user's environment.
-    let of_lab = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DRYRACK_"));
-    let of_lab: Vec<_> = of_lab.collect();
     program
         .args(&argv[1..])
         .env_clear()
-        .envs(of_lab)
+        .envs(environment_of_lab())
         .envs(image.container.environment.iter().filter_map(|entry| entry.split_once('=')));
     let source = program.exec();
     NamespaceError::new(format!("cannot run `{}`", argv[0]), source)
+}
+
+/// Returns what the lab tells its processes, and nothing of the user's environment.
+#[expect(clippy::disallowed_methods, reason = "the environment is what the supervisor made")]
+fn environment_of_lab() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DRYRACK_")).collect()
 }
 
 /// Moves this thread, the only one, into the network of a host, whose first process this is.
