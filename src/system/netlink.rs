@@ -138,10 +138,12 @@ impl Netlink {
             .mcast_snooping(false)
             .address(plan.mac.0.to_vec())
             .mtu(plan.mtu.into())
-            .alias(plan.alias.as_str())
             .build();
         self.handle.link().add(make).execute().await.map_err(failed("make bridge", name))?;
         let index = self.index(name).await?.ok_or_else(|| vanished(name))?;
+        // The kernel ignores an alias in the message that makes a link; by it the undo knows ours.
+        let dress = LinkUnspec::new_with_index(index).alias(plan.alias.as_str()).build();
+        self.set(dress, "set the alias of", name).await?;
         let has_ipv6 = self.no_automatic_address(index, name).await?;
 
         let Some(ipv4) = plan.address else {

@@ -79,7 +79,15 @@ impl Body {
             return Ok(options);
         }
         let path = self.folder.join(VARIABLES);
-        let mut flash = tokio::fs::read(&path).await?;
+        let mut flash = match tokio::fs::read(&path).await {
+            // A store that is written with the start of QEMU is new.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && self.qemu().files.contains_key(VARIABLES) =>
+            {
+                return Ok(options);
+            }
+            read => read?,
+        };
         let before = flash.clone();
         if displaced && let Some((order, target)) = &saved {
             let restored = uefi_variables::restore_boot_order(&mut flash, order, *target);
