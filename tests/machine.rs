@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dryrack::event::{Emitter, Event, Kind, Known, PowerCause, ScreenMode, Source};
 use dryrack::lab::{
     AccelChoice, Boot, BootDevice, Bus, CdDrive, Chipset, Dhcp, Disk, Dns, Firmware, FirmwareDelays,
-    Isolation, Lab, Network, Nic, NicModel, Node, Seed, Start, TftpBackend,
+    Isolation, Lab, Network, Nic, NicModel, Node, QemuExtras, Seed, Start, TftpBackend,
 };
 use dryrack::name::{Bytes, DiskName, LabName, Mac, NetworkName, NicName, NodeName};
 use dryrack::node::qemu::{Machine, PowerOff, StartError, State};
@@ -48,6 +48,7 @@ fn node() -> Node {
         uuid: uuid::Uuid::from_u128(0x1234),
         serial: "S1".to_owned(),
         asset_tag: "A1".to_owned(),
+        qemu: QemuExtras::default(),
         seed: Seed::None,
         options: BTreeMap::new(),
     }

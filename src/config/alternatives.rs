@@ -196,6 +196,15 @@ pub enum NicModel {
     E1000,
     /// Intel 82574L.
     E1000e,
+    /// Intel 82545EM, the older card for servers.
+    #[serde(rename = "e1000-82545em")]
+    E1000Server,
+    /// Intel 82576; needs QEMU 8.0.
+    Igb,
+    /// Intel 82559C, a card of 100 Mbit/s.
+    I82559c,
+    /// AMD PCnet.
+    Pcnet,
     /// Realtek 8139.
     Rtl8139,
     /// VMware vmxnet3.

@@ -663,6 +663,9 @@ pub struct RawNode {
     /// SMBIOS chassis asset tag. Default: the node's name.
     #[serde(default)]
     pub asset_tag: Field<String>,
+    /// What the lab file has no word for: further arguments of QEMU.
+    #[serde(default)]
+    pub qemu: Field<RawQemu>,
     /// How cloud-init is seeded. Default: nocloud if a disk has a source, else none.
     #[serde(default)]
     pub seed: Field<RawSeed>,
@@ -670,6 +673,19 @@ pub struct RawNode {
     #[serde(default)]
     #[schemars(extend("propertyNames" = option_name()))]
     pub options: Keyed<RawOption>,
+}
+
+/// Further arguments of QEMU for a node.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "qemu")]
+pub struct RawQemu {
+    /// Arguments after those of Dryrack, each an item: `["-device", "edu"]`. Those that Dryrack needs for itself are an
+    /// error. Default: none.
+    #[serde(default)]
+    pub args: List<String>,
+    /// The CPU, as QEMU names it: "EPYC", "qemu64,+aes". Default: the CPU of this host, or all that the emulator can do.
+    #[serde(default)]
+    pub cpu: Field<String>,
 }
 
 /// When a node is powered on.

@@ -395,10 +395,21 @@ pub struct Node {
     pub serial: String,
     /// SMBIOS chassis asset tag.
     pub asset_tag: String,
+    /// Further arguments of QEMU.
+    pub qemu: QemuExtras,
     /// How cloud-init is seeded.
     pub seed: Seed,
     /// DHCP options for it; they override those of the network.
     pub options: DhcpOptions,
+}
+
+/// What the lab file has no word for: further arguments of QEMU for a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QemuExtras {
+    /// Arguments after those of the plan.
+    pub args: Vec<String>,
+    /// The CPU, as QEMU names it.
+    pub cpu: Option<String>,
 }
 
 /// One NIC of a node.

@@ -74,6 +74,21 @@ pub struct QemuPlan {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Whether a key press skips the banner of iPXE.
     pub skip_banner: bool,
+    /// Its CPU, if not the one that suits the accelerator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
+    /// Further arguments, from the lab file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<String>,
+}
+
+impl QemuPlan {
+    /// Returns what the lab file asks of QEMU beyond the format, as arguments; `None` if nothing.
+    pub fn extras(&self) -> Option<String> {
+        let cpu = self.cpu.iter().map(|cpu| format!("-cpu {cpu}"));
+        let all: Vec<_> = cpu.chain(self.further.iter().cloned()).collect();
+        (!all.is_empty()).then(|| all.join(" "))
+    }
 }
 
 /// The identity of a machine in SMBIOS tables.
@@ -178,6 +193,7 @@ pub(super) fn machine_plan(
 ) -> Result<NodePlan, Refusal> {
     let lab = netboots.lab;
     let program = qemu(facts)?.program.clone();
+    has_nics(node, qemu(facts)?)?;
     let (order, boot_order) = match &node.boot {
         Boot::Order(devices) => (BootIndices::of(node, devices), BootOrder::Devices),
         Boot::Nvram => (BootIndices::default(), BootOrder::Variables),
@@ -224,6 +240,8 @@ pub(super) fn machine_plan(
         kernel: None,
         files,
         skip_banner: node.firmware_delays == FirmwareDelays::Skip && boots_from_network(node),
+        cpu: node.qemu.cpu.clone(),
+        further: node.qemu.args.clone(),
     };
     let plan = plan_node(netboots, node, NodeKind::Qemu(Box::new(qemu)), taps);
     let NodeKind::Qemu(qemu) = &plan.kind;
@@ -278,6 +296,21 @@ fn qemu(facts: &HostFacts) -> Result<&Qemu, Refusal> {
         return Err(Refusal::new(why, install));
     }
     Ok(qemu)
+}
+
+/// Refuses models of NICs that a QEMU does not have.
+fn has_nics(node: &Node, qemu: &Qemu) -> Result<(), Refusal> {
+    match node.nics.iter().find(|nic| nic.model == NicModel::Igb) {
+        Some(nic) if qemu.version < (8, 0, 0) => {
+            let (major, minor, micro) = qemu.version;
+            let what = format!(
+                "NIC `{}` of node `{}` is an igb, which QEMU {major}.{minor}.{micro} does not have",
+                nic.name, node.name
+            );
+            Err(Refusal::new(what, "use QEMU 8.0 or later, or `model = \"e1000e\"`"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns the versioned machine type of a chipset name of QEMU.

@@ -18,6 +18,7 @@ mod network;
 mod node;
 mod process;
 mod publish;
+mod qemu;
 mod service;
 mod zone;
 

@@ -169,6 +169,7 @@ impl QemuPlan {
             machine.option("-kernel", kernel.file.to_string_lossy());
             machine.option("-append", kernel.arguments.clone());
         }
+        machine.argv.extend(self.further.iter().cloned());
         machine
     }
 
@@ -316,7 +317,7 @@ impl Arguments {
         self.option("-sandbox", SANDBOX);
         self.flag("-S");
         self.option("-accel", accel);
-        self.option("-cpu", cpu);
+        self.option("-cpu", qemu.cpu.as_deref().unwrap_or(cpu));
         self.option("-smp", format!("cpus={0},sockets=1,cores={0},threads=1", node.cpus));
         self.option("-m", format!("{}M", node.memory.0.div_ceil(1 << 20)));
         let identity = &qemu.identity;
@@ -412,6 +413,10 @@ impl Arguments {
             NicModel::Virtio => "virtio-net-pci",
             NicModel::E1000 => "e1000",
             NicModel::E1000e => "e1000e",
+            NicModel::E1000Server => "e1000-82545em",
+            NicModel::Igb => "igb",
+            NicModel::I82559c => "i82559c",
+            NicModel::Pcnet => "pcnet",
             NicModel::Rtl8139 => "rtl8139",
             NicModel::Vmxnet3 => "vmxnet3",
         };
