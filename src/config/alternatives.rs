@@ -185,6 +185,15 @@ pub enum FirmwareDelays {
     Keep,
 }
 
+/// The version of a TPM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename = "tpm")]
+pub enum Tpm {
+    /// Version 2.0, emulated by swtpm.
+    #[serde(rename = "2.0")]
+    Two,
+}
+
 /// The model of a NIC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "nic-model")]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::alternatives::{
     AccelChoice, Access, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader, NicModel,
-    Restart, Switch, TftpBackend, UnknownClients, Via,
+    Restart, Switch, TftpBackend, Tpm, UnknownClients, Via,
 };
 use super::architecture;
 use super::expect::{RawExpect, RawHttp, RawSecret};
@@ -663,6 +663,9 @@ pub struct RawNode {
     /// SMBIOS chassis asset tag. Default: the node's name.
     #[serde(default)]
     pub asset_tag: Field<String>,
+    /// The version of its TPM; needs `swtpm` on the host. Its contents are new in every run. Default: none.
+    #[serde(default)]
+    pub tpm: Field<Tpm>,
     /// What the lab file has no word for: further arguments of QEMU.
     #[serde(default)]
     pub qemu: Field<RawQemu>,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::config::{
     ARCHITECTURES, AccelChoice, Access, Architecture, Bus, Chipset, Firmware, FirmwareDelays, Identity,
-    Isolation, Loader, NicModel, Restart, TableKind, TftpBackend, UnknownClients, Via,
+    Isolation, Loader, NicModel, Restart, TableKind, TftpBackend, Tpm, UnknownClients, Via,
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
@@ -395,6 +395,8 @@ pub struct Node {
     pub serial: String,
     /// SMBIOS chassis asset tag.
     pub asset_tag: String,
+    /// The version of its TPM.
+    pub tpm: Option<Tpm>,
     /// Further arguments of QEMU.
     pub qemu: QemuExtras,
     /// How cloud-init is seeded.

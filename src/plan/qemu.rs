@@ -16,7 +16,8 @@ use super::{
     node::node as plan_node,
 };
 use crate::lab::{
-    Boot, BootDevice, Bus, CdDrive, Chipset, Disk, Firmware, FirmwareDelays, Nic, NicModel, Node, Seed, Via,
+    Boot, BootDevice, Bus, CdDrive, Chipset, Disk, Firmware, FirmwareDelays, Nic, NicModel, Node, Seed, Tpm,
+    Via,
 };
 use crate::name::{DiskName, LabName, NicName};
 
@@ -36,6 +37,9 @@ const SERCON_PORT: [u8; 2] = [0xf8, 0x03];
 
 /// The file in `node/NAME` with the variables of a UEFI firmware.
 pub const VARIABLES: &str = "vars.fd";
+
+/// The socket in `node/NAME` on which swtpm listens, and the folder with the contents of the TPM.
+pub const TPM: (&str, &str) = ("tpm.sock", "tpm");
 
 /// The socket in `node/NAME` on which QEMU serves the screen while it runs.
 pub const SCREEN_SOCKET: &str = "qemu-vnc.sock";
@@ -74,6 +78,9 @@ pub struct QemuPlan {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Whether a key press skips the banner of iPXE.
     pub skip_banner: bool,
+    /// Its TPM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<TpmDevice>,
     /// Its CPU, if not the one that suits the accelerator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<String>,
@@ -164,6 +171,15 @@ pub struct DiskDevice {
     pub boot_index: Option<usize>,
 }
 
+/// A TPM, emulated by a program of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TpmDevice {
+    /// The swtpm program.
+    pub program: PathBuf,
+    /// Its version.
+    pub version: Tpm,
+}
+
 /// The device behind a CD drive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CdDevice {
@@ -240,6 +256,7 @@ pub(super) fn machine_plan(
         kernel: None,
         files,
         skip_banner: node.firmware_delays == FirmwareDelays::Skip && boots_from_network(node),
+        tpm: tpm(node, facts)?,
         cpu: node.qemu.cpu.clone(),
         further: node.qemu.args.clone(),
     };
@@ -296,6 +313,16 @@ fn qemu(facts: &HostFacts) -> Result<&Qemu, Refusal> {
         return Err(Refusal::new(why, install));
     }
     Ok(qemu)
+}
+
+/// Plans the TPM of a node, if this host has what emulates it.
+fn tpm(node: &Node, facts: &HostFacts) -> Result<Option<TpmDevice>, Refusal> {
+    let Some(version) = node.tpm else { return Ok(None) };
+    let Some(program) = facts.swtpm.clone() else {
+        let what = format!("node `{}` has a TPM, and this host has no `swtpm`", node.name);
+        return Err(Refusal::new(what, "install swtpm (the package is called so everywhere)"));
+    };
+    Ok(Some(TpmDevice { program, version }))
 }
 
 /// Refuses models of NICs that a QEMU does not have.

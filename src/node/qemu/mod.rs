@@ -21,6 +21,7 @@ mod screen_watch;
 pub mod seed;
 mod session;
 pub mod terminal;
+mod tpm;
 mod uefi_variables;
 
 use std::borrow::Cow;
@@ -337,6 +338,9 @@ impl Machine {
         }
         self.end(Intent::Down).await;
         self.body.media.delete();
+        if let Err(error) = tpm::forget(&self.body.folder) {
+            tracing::warn!(node = %self.body.plan.node, %error, "the contents of its TPM are still there");
+        }
     }
 
     async fn end(&self, intent: Intent) {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     BootOrder, CACERTS, CONSOLE, DiskDevice, IpVersion, NicDevice, QemuFirmware, QemuPlan, SCREEN_SOCKET,
-    VARIABLES,
+    TPM, VARIABLES,
 };
 use crate::lab::{Bus, Chipset, NicModel};
 use crate::name::DiskName;
@@ -141,6 +141,9 @@ impl QemuPlan {
             OrderBy::Indices => Ordered::new(self, node, start.boot),
             OrderBy::Variables => Ordered::default(),
         };
+        if self.tpm.is_some() {
+            machine.tpm();
+        }
         machine.slot("VGA,id=screen".to_owned());
         for nic in &node.nics {
             machine.nic(nic, &self.nic(nic), order.property(&Candidate::Nic(nic)));
@@ -406,6 +409,13 @@ impl Arguments {
         self.option("-serial", format!("chardev:{CONSOLE}"));
         self.option("-display", "none");
         self.option("-vnc", format!("unix:{SCREEN_SOCKET}"));
+    }
+
+    /// Adds the TPM, a chip on the LPC bus as in servers.
+    fn tpm(&mut self) {
+        self.option("-chardev", format!("socket,id=tpm,path={}", TPM.0));
+        self.option("-tpmdev", "emulator,id=tpm0,chardev=tpm");
+        self.option("-device", "tpm-tis,tpmdev=tpm0");
     }
 
     fn nic(&mut self, nic: &NicPlan, device: &NicDevice, bootindex: String) {

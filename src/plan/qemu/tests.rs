@@ -48,6 +48,7 @@ fn node() -> Node {
         uuid: uuid::Uuid::from_u128(0x5254_0012_3456),
         serial: "S,1".to_owned(),
         asset_tag: "A1".to_owned(),
+        tpm: None,
         qemu: QemuExtras::default(),
         seed: Seed::None,
         options: Default::default(),
@@ -377,6 +378,16 @@ fn what_the_lab_file_has_no_word_for_comes_last() {
         assert!(argv.contains(&format!("-device {model},netdev=")), "{argv}");
     }
     assert_eq!(qemu_of(&plan).extras().as_deref(), Some("-cpu EPYC -device edu"));
+}
+
+#[test]
+fn a_tpm_needs_swtpm() {
+    let node = Node { tpm: Some(Tpm::Two), ..node() };
+    let argv = show(&plan(&node, &facts(), Accel::Tcg).unwrap());
+    let tpm: Vec<&str> = argv.lines().filter(|line| line.contains("tpm")).collect();
+    assert_snapshot!(tpm.join("\n"), @"");
+    let facts = HostFacts { swtpm: None, ..facts() };
+    assert_snapshot!(plan(&node, &facts, Accel::Tcg).unwrap_err().to_string(), @"");
 }
 
 #[test]
