@@ -48,6 +48,7 @@ fn node() -> Node {
         uuid: uuid::Uuid::from_u128(0x1234),
         serial: "S1".to_owned(),
         asset_tag: "A1".to_owned(),
+        shares: Vec::new(),
         tpm: None,
         qemu: QemuExtras::default(),
         seed: Seed::None,

@@ -638,6 +638,11 @@ pub struct RawNode {
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
     pub cd: Keyed<Short<RawCd>>,
+    /// Folders of the host by name, which the node mounts by 9p under this name: a path relative to the lab's folder, or
+    /// a table. Default: none.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
+    pub share: Keyed<Short<RawShare>>,
     /// Boot order: `disk` (all but USB sticks), `cd`, `usb`, `network`, `disk.NAME`, `cd.NAME`, `nic.NAME`. A UEFI node
     /// gets it at its first start and keeps it in its variables; with "nvram" it gets none. Default: disk, cd, usb and
     /// network, those that the node has.
@@ -790,6 +795,23 @@ pub struct RawCd {
 
 impl Shorthand for RawCd {
     const NAME: &'static str = "$short:source";
+    type Value = String;
+}
+
+/// A folder of the host that a node mounts.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "share")]
+pub struct RawShare {
+    /// The folder, a path relative to the lab's folder.
+    pub path: Field<String>,
+    /// What becomes of changes. Default: read-only.
+    #[serde(default)]
+    #[schemars(extend("default" = "read-only"))]
+    pub access: Field<Access>,
+}
+
+impl Shorthand for RawShare {
+    const NAME: &'static str = "$short:path";
     type Value = String;
 }
 

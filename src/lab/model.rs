@@ -395,6 +395,8 @@ pub struct Node {
     pub serial: String,
     /// SMBIOS chassis asset tag.
     pub asset_tag: String,
+    /// Folders of the host that it mounts, in the order of the lab file.
+    pub shares: Vec<Share>,
     /// The version of its TPM.
     pub tpm: Option<Tpm>,
     /// Further arguments of QEMU.
@@ -452,6 +454,17 @@ pub struct Disk {
     pub source: Option<FileRef>,
     /// Whether it survives the lab.
     pub keep: bool,
+}
+
+/// A folder of the host that a node mounts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Its name, which is its mount tag.
+    pub name: DiskName,
+    /// The folder.
+    pub path: PathBuf,
+    /// What becomes of changes.
+    pub access: Access,
 }
 
 /// One CD drive of a node.

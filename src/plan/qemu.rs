@@ -16,8 +16,8 @@ use super::{
     node::node as plan_node,
 };
 use crate::lab::{
-    Boot, BootDevice, Bus, CdDrive, Chipset, Disk, Firmware, FirmwareDelays, Nic, NicModel, Node, Seed, Tpm,
-    Via,
+    Boot, BootDevice, Bus, CdDrive, Chipset, Disk, Firmware, FirmwareDelays, Nic, NicModel, Node, Seed,
+    Share, Tpm, Via,
 };
 use crate::name::{DiskName, LabName, NicName};
 
@@ -37,6 +37,9 @@ const SERCON_PORT: [u8; 2] = [0xf8, 0x03];
 
 /// The file in `node/NAME` with the variables of a UEFI firmware.
 pub const VARIABLES: &str = "vars.fd";
+
+/// The folder in `node/NAME` with the copies of shares.
+pub const SHARES: &str = "share";
 
 /// The socket in `node/NAME` on which swtpm listens, and the folder with the contents of the TPM.
 pub const TPM: (&str, &str) = ("tpm.sock", "tpm");
@@ -78,6 +81,9 @@ pub struct QemuPlan {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Whether a key press skips the banner of iPXE.
     pub skip_banner: bool,
+    /// Folders of the host that it mounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
     /// Its TPM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tpm: Option<TpmDevice>,
@@ -256,6 +262,7 @@ pub(super) fn machine_plan(
         kernel: None,
         files,
         skip_banner: node.firmware_delays == FirmwareDelays::Skip && boots_from_network(node),
+        shares: node.shares.clone(),
         tpm: tpm(node, facts)?,
         cpu: node.qemu.cpu.clone(),
         further: node.qemu.args.clone(),
@@ -266,7 +273,7 @@ pub(super) fn machine_plan(
     if slots > SLOTS {
         return Err(Refusal::new(
             format!("node `{}` has {slots} PCI devices, but its root bus has room for {SLOTS}", node.name),
-            "put disks on `bus = \"scsi\"`, which share one slot, or give the node fewer NICs",
+            "put disks on `bus = \"scsi\"`, which share one slot, or give the node fewer NICs or shares",
         ));
     }
     Ok(plan)

@@ -20,6 +20,7 @@ mod process;
 mod publish;
 mod qemu;
 mod service;
+mod share;
 mod zone;
 
 use std::collections::BTreeMap;

@@ -225,6 +225,7 @@ impl<'a> Check<'a> {
             uuid: uuid(raw, &names),
             serial,
             asset_tag,
+            shares: self.shares(raw),
             tpm: raw.tpm.value().copied(),
             qemu: self.qemu_extras(raw),
             seed: self.seed(raw, &draft.name, &draft.disks, expectations),

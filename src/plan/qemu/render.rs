@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 
 use super::{
     BootOrder, CACERTS, CONSOLE, DiskDevice, IpVersion, NicDevice, QemuFirmware, QemuPlan, SCREEN_SOCKET,
-    TPM, VARIABLES,
+    SHARES, TPM, VARIABLES,
 };
-use crate::lab::{Bus, Chipset, NicModel};
+use crate::lab::{Access, Bus, Chipset, NicModel, Share};
 use crate::name::DiskName;
 use crate::plan::{
     Accel, BootTarget, FirmwareFile, LinkPlan, Medium, NicPlan, NodeDisk, NodePlan, OrderBy, StartOptions,
@@ -151,6 +151,9 @@ impl QemuPlan {
         let mut sata = machine.disks(self, node, start, &order);
         if self.seed {
             machine.seed();
+        }
+        for share in &self.shares {
+            machine.share(share);
         }
         machine.option("-object", "rng-builtin,id=rng0");
         machine.slot("virtio-rng-pci,rng=rng0".to_owned());
@@ -533,6 +536,21 @@ impl Arguments {
             "driver=raw,node-name=seed,read-only=on,file.driver=file,file.filename=seed.img",
         );
         self.slot("virtio-blk-pci,drive=seed,id=seed,serial=cidata".to_owned());
+    }
+
+    /// Adds a folder of the host. Changes in a copy are those of nobody else.
+    fn share(&mut self, share: &Share) {
+        let name = &share.name;
+        let (folder, readonly) = match share.access {
+            Access::ReadOnly => (path(&share.path), ",readonly=on"),
+            Access::Copy => (format!("{SHARES}/{name}"), ""),
+            Access::Write => (path(&share.path), ""),
+        };
+        self.option(
+            "-fsdev",
+            format!("local,id=share-{name},path={folder},security_model=none,multidevs=remap{readonly}"),
+        );
+        self.slot(format!("virtio-9p-pci,fsdev=share-{name},mount_tag={name}"));
     }
 
     fn cd(&mut self, bus: &str, id: &str, medium: Option<(String, &PathBuf)>, bootindex: String) {

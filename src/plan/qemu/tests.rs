@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::lab::{AccelChoice, Isolation, Lab, QemuExtras, Start};
+use crate::lab::{AccelChoice, Access, Isolation, Lab, QemuExtras, Start};
 use crate::name::{Bytes, IfName, LabName, Mac, NetworkName, NodeName};
 use crate::plan::tests::{facts, ovmf};
 use crate::plan::{BootTarget, LinkPlan, Medium, OrderBy, StartOptions};
@@ -48,6 +48,7 @@ fn node() -> Node {
         uuid: uuid::Uuid::from_u128(0x5254_0012_3456),
         serial: "S,1".to_owned(),
         asset_tag: "A1".to_owned(),
+        shares: Vec::new(),
         tpm: None,
         qemu: QemuExtras::default(),
         seed: Seed::None,
@@ -378,6 +379,17 @@ fn what_the_lab_file_has_no_word_for_comes_last() {
         assert!(argv.contains(&format!("-device {model},netdev=")), "{argv}");
     }
     assert_eq!(qemu_of(&plan).extras().as_deref(), Some("-cpu EPYC -device edu"));
+}
+
+#[test]
+fn folders_of_the_host_are_shared() {
+    let share =
+        |name: &str, access| Share { name: DiskName::new(name).unwrap(), path: "/srv/a,b".into(), access };
+    let shares =
+        vec![share("docs", Access::ReadOnly), share("work", Access::Copy), share("logs", Access::Write)];
+    let argv = show(&plan(&Node { shares, ..node() }, &facts(), Accel::Tcg).unwrap());
+    let shares: Vec<&str> = argv.lines().filter(|line| line.contains("share-")).collect();
+    assert_snapshot!(shares.join("\n"), @"");
 }
 
 #[test]
