@@ -50,6 +50,16 @@ node.worker = { count = 3, profile = "tiny", memory = "1MiB" }
 }
 
 #[test]
+fn arguments_of_qemu_that_are_not_possible() {
+    let more = r#"
+node.a.qemu.args = ["-device", "edu", "-qmp", "stdio", "--daemonize", "-machine", "hpet=off,type=pc"]
+node.b = { profile = "tiny", qemu = { args = ["edu", "-machine", "pc"], cpu = "-host" } }
+node.c = { profile = "tiny", qemu = { args = ["-machine", "hpet=off", "-d", "int"], cpu = "EPYC,+aes" } }
+"#;
+    assert_snapshot!(check_more(more), @"");
+}
+
+#[test]
 fn more_memory_than_the_host_has_free() {
     let more = r#"
 node.a.memory = "512MiB"
