@@ -26,13 +26,14 @@ pub(super) fn processes(writer: &mut Writer<'_>, settled: &Settled, servers: &[S
     }
     writer.text.push_str("\n# The servers run with their own files, on a machine of their own.\n");
     writer.line(&format!("[host.{HOST}]"), None);
-    for SettledNetwork { name, server, subnet, network, .. } in &settled.networks {
+    for (index, network) in settled.networks.iter().enumerate() {
+        let SettledNetwork { name, server, subnet, .. } = network;
         let mut parts = vec![format!("address = \"{}/{}\"", server.value, subnet.value.prefix_len())];
         // The files name the interface.
-        let interface = network.name.as_ref().map(|name| name.value.as_str()).filter(|own| *own != name);
-        parts.extend(
-            interface.filter(|name| is_interface(name)).map(|name| format!("interface = {}", quote(name))),
-        );
+        let interface = interface(index, network);
+        if interface != *name {
+            parts.push(format!("interface = {}", quote(&interface)));
+        }
         writer.key(&format!("nic.{name}"), &format!("{{ {} }}", parts.join(", ")), server.from.as_ref());
     }
     let mut names = BTreeSet::new();
@@ -52,6 +53,14 @@ pub(super) fn processes(writer: &mut Writer<'_>, settled: &Settled, servers: &[S
     let profiled = vec![false; settled.networks.len()];
     write::machines(writer, settled, &profiled);
     write::expectations(writer);
+}
+
+/// Returns the name of the host's interface on a network: that of the files, that of the network, or a usual one.
+fn interface(index: usize, network: &SettledNetwork) -> String {
+    let own = network.network.name.as_ref().map(|name| &name.value);
+    let named =
+        own.filter(|name| is_interface(name)).or(Some(&network.name).filter(|name| is_interface(name)));
+    named.cloned().unwrap_or_else(|| format!("eth{index}"))
 }
 
 /// Returns whether an interface can be called so.
@@ -114,14 +123,9 @@ fn run(server: &Server, settled: &Settled, port: u16) -> String {
         Program::Dnsmasq => format!("{make}exec dnsmasq -k --log-dhcp"),
         Program::Udhcpd => format!("{make}exec busybox udhcpd -f {target}"),
         Program::IscDhcpd => {
-            let interfaces: Vec<&str> = settled
-                .networks
-                .iter()
-                .map(|network| {
-                    let own = network.network.name.as_ref().map(|name| name.value.as_str());
-                    own.filter(|name| is_interface(name)).unwrap_or(&network.name)
-                })
-                .collect();
+            let networks = settled.networks.iter().enumerate();
+            let interfaces: Vec<String> =
+                networks.map(|(index, network)| interface(index, network)).collect();
             format!(
                 "{make}touch /var/lib/dhcp/dhcpd.leases && exec dhcpd -4 -f --no-pid -cf {target} {}",
                 interfaces.join(" ")
