@@ -751,6 +751,8 @@ fn images_are_listed_and_misspelt_ones_named() {
             "grub",
             "installer",
             "ipxe",
+            "live",
+            "metal",
             "pxelinux",
             "shim",
             "tiny",
