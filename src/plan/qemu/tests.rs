@@ -318,7 +318,7 @@ fn too_many_devices_are_refused() {
     assert_snapshot!(refused(&Node { disks, ..node() }, &facts()), @r#"
     node `node1` has 29 PCI devices, but its root bus has room for 26
 
-    hint: put disks on `bus = "scsi"`, which share one slot, or give the node fewer NICs
+    hint: put disks on `bus = "scsi"`, which share one slot, or give the node fewer NICs or shares
     "#);
 }
 
@@ -389,7 +389,14 @@ fn folders_of_the_host_are_shared() {
         vec![share("docs", Access::ReadOnly), share("work", Access::Copy), share("logs", Access::Write)];
     let argv = show(&plan(&Node { shares, ..node() }, &facts(), Accel::Tcg).unwrap());
     let shares: Vec<&str> = argv.lines().filter(|line| line.contains("share-")).collect();
-    assert_snapshot!(shares.join("\n"), @"");
+    assert_snapshot!(shares.join("\n"), @"
+    -fsdev local,id=share-docs,path=/srv/a,,b,security_model=none,multidevs=remap,readonly=on
+    -device virtio-9p-pci,fsdev=share-docs,mount_tag=docs
+    -fsdev local,id=share-work,path=share/work,security_model=none,multidevs=remap
+    -device virtio-9p-pci,fsdev=share-work,mount_tag=work
+    -fsdev local,id=share-logs,path=/srv/a,,b,security_model=none,multidevs=remap
+    -device virtio-9p-pci,fsdev=share-logs,mount_tag=logs
+    ");
 }
 
 #[test]
@@ -397,15 +404,27 @@ fn a_tpm_needs_swtpm() {
     let node = Node { tpm: Some(Tpm::Two), ..node() };
     let argv = show(&plan(&node, &facts(), Accel::Tcg).unwrap());
     let tpm: Vec<&str> = argv.lines().filter(|line| line.contains("tpm")).collect();
-    assert_snapshot!(tpm.join("\n"), @"");
+    assert_snapshot!(tpm.join("\n"), @"
+    -chardev socket,id=tpm,path=tpm.sock
+    -tpmdev emulator,id=tpm0,chardev=tpm
+    -device tpm-tis,tpmdev=tpm0
+    ");
     let facts = HostFacts { swtpm: None, ..facts() };
-    assert_snapshot!(plan(&node, &facts, Accel::Tcg).unwrap_err().to_string(), @"");
+    assert_snapshot!(plan(&node, &facts, Accel::Tcg).unwrap_err().to_string(), @"
+    node `node1` has a TPM, and this host has no `swtpm`
+
+    hint: install swtpm (the package is called so everywhere)
+    ");
 }
 
 #[test]
 fn a_nic_that_only_a_newer_qemu_has() {
     let igb = || Node { nics: vec![nic("lan", NicModel::Igb)], ..node() };
-    assert_snapshot!(plan(&igb(), &facts(), Accel::Tcg).unwrap_err().to_string(), @"");
+    assert_snapshot!(plan(&igb(), &facts(), Accel::Tcg).unwrap_err().to_string(), @r#"
+    NIC `lan` of node `node1` is an igb, which QEMU 7.2.22 does not have
+
+    hint: use QEMU 8.0 or later, or `model = "e1000e"`
+    "#);
     let qemu = Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (8, 0, 0) });
     assert!(
         show(&plan(&igb(), &HostFacts { qemu, ..facts() }, Accel::Tcg).unwrap()).contains("-device igb,")
