@@ -4,7 +4,7 @@ use std::process::Command;
 
 use dryrack::event::Known;
 
-use super::dhcp::{Lease, Running};
+use super::dhcp::{DNSMASQ, Lease, Running};
 use super::firmware::{Boots, Firmware};
 use crate::rack::{Rack, alone, program};
 use crate::{LAB, STRANGER, kernel};
@@ -139,16 +139,7 @@ fn a_switch_carries_frames_and_answers_nobody() {
         assert_eq!(String::from_utf8(addresses.stdout).unwrap(), "");
         // Another machine on the switch is the server.
         let server = rack.client_on("far", STRANGER).with_address("10.5.0.2/24");
-        let dnsmasq = [
-            "--no-daemon",
-            "--user=",
-            "--conf-file=/dev/null",
-            "--pid-file=",
-            "--port=0",
-            "--leasefile-ro",
-            "--no-ping",
-            "--dhcp-range=10.5.0.50,10.5.0.59,1h",
-        ];
+        let dnsmasq = [&DNSMASQ, ["--dhcp-range=10.5.0.50,10.5.0.59,1h"].as_slice()].concat();
         let _dnsmasq = Running(server.start("dnsmasq", &dnsmasq));
         let one = rack.client_on("far", rack.mac("one"));
         let lease = Lease::ask(&rack, &one, &["-t", "10"]).expect("a lease of dnsmasq");

@@ -105,6 +105,17 @@ fn firmware_is_told_what_to_load() {
     });
 }
 
+/// Arguments of dnsmasq that is only a DHCP server, apart from what it assigns.
+pub(crate) const DNSMASQ: [&str; 7] = [
+    "--no-daemon",
+    "--user=",
+    "--conf-file=/dev/null",
+    "--pid-file=",
+    "--port=0",
+    "--leasefile-ro",
+    "--no-ping",
+];
+
 /// A udhcpc that keeps running.
 pub(crate) struct Running(pub(crate) Child);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dryrack::event::{DhcpMessage, Known};
 use dryrack::name::Mac;
 
-use super::dhcp::{Lease, Running};
+use super::dhcp::{DNSMASQ, Lease, Running};
 use super::dhcp_clients::perfdhcp;
 use super::firmware::{Boots, Firmware};
 use crate::rack::{Client, Rack, alone};
@@ -175,18 +175,8 @@ fn the_relay_of_isc_carries_requests_to_our_server() {
 fn dnsmasq(rack: &Rack, ranges: &[&str]) -> (Client, Running) {
     let server = rack.client_on("servers", STRANGER).with_address("10.0.0.2/24");
     server.run("ip", &["route", "add", "default", "via", "10.0.0.1"]);
-    let always = [
-        "--no-daemon",
-        "--user=",
-        "--conf-file=/dev/null",
-        "--pid-file=",
-        "--port=0",
-        "--leasefile-ro",
-        "--no-ping",
-        "--dhcp-circuitid=set:rack,rack",
-        "--dhcp-option=tag:rack,224,here",
-    ];
-    let running = Running(server.start("dnsmasq", &[&always, ranges].concat()));
+    let tells = ["--dhcp-circuitid=set:rack,rack", "--dhcp-option=tag:rack,224,here"];
+    let running = Running(server.start("dnsmasq", &[&DNSMASQ, tells.as_slice(), ranges].concat()));
     (server, running)
 }
 

@@ -205,10 +205,12 @@ fn a_node_at_real_pace_waits() {
         let line = |known: &Known, wanted: &str| matches!(known, Known::ConsoleLine { text } if text.contains(wanted));
         let reply = |known: &Known, wanted: &str| matches!(known, Known::DhcpReplied { reply, .. } if reply.as_str() == wanted);
         rack.log.until("its lease", 480, |known| reply(known, "ack")).await;
-        // One dot per second.
+        // One dot per second. The screen shows them while it waits, the console's line ends when it no longer does.
         rack.log
             .until("it to wait for routers", 480, |known| {
-                line(known, "Configuring (net0") && line(known, "........")
+                matches!(known, Known::ScreenShown { lines, .. } if lines.iter().any(|line| {
+                    line.starts_with("Configuring (net0") && line.contains("........")
+                }))
             })
             .await;
         machine.stop().await;

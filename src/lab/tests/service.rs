@@ -361,6 +361,11 @@ fn a_switch_is_reached_from_a_host_on_it() {
 
     1 error; for more, run `dryrack explain L165`
     "#);
+    let server = format!(
+        "dryrack = 1\n{switch}process.p.run = \"dnsmasq\"\n\
+         expect.name.that.dns = {{ name = \"a.lan\", server = \"10.0.0.2\" }}\n"
+    );
+    assert_snapshot!(check(&server), @"");
     assert_snapshot!(check(&from("deplyo", &format!("{switch}{deploy}"))), @r#"
     error[L022]: there is no host `deplyo`
      --> lab.toml:2:26

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
+
 use super::Check;
 use crate::diag::{Code, Diagnostic};
 use crate::lab::{Check as Checked, Expectation, Host, Network, Node, ProbedCheck};
@@ -59,7 +61,6 @@ impl Check<'_> {
                 let what = format!("host `{}` has no NIC on network `{name}`", host.name);
                 let help = format!("add one, as in host.{}.nic.{name}.address = \"dhcp\"", host.name);
                 self.report(Diagnostic::new(Code::Unreachable, given.span.clone(), what).help(help));
-                continue;
             }
         }
     }
@@ -73,14 +74,24 @@ impl Check<'_> {
         expectations: &BTreeMap<ExpectName, Expectation>,
     ) {
         for expectation in expectations.values() {
-            let word = match &expectation.check {
-                Checked::Probed(ProbedCheck::Tcp { .. }) => "tcp",
-                Checked::Probed(ProbedCheck::Http(_)) => "http",
-                Checked::Probed(ProbedCheck::Ssh { .. }) => "ssh",
-                Checked::Probed(ProbedCheck::Etcd { .. }) => "etcd",
-                // They ask the lab's DNS, look at a disk, or are a command of the lab.
+            let (word, found) = match &expectation.check {
+                Checked::Probed(ProbedCheck::Tcp { .. }) => ("tcp", None),
+                Checked::Probed(ProbedCheck::Http(_)) => ("http", None),
+                Checked::Probed(ProbedCheck::Ssh { .. }) => ("ssh", None),
+                Checked::Probed(ProbedCheck::Etcd { .. }) => ("etcd", None),
+                Checked::Probed(ProbedCheck::Dns { server: Some(server), .. }) => {
+                    let Some(network) = networks.values().find(|network| {
+                        !network.is_reachable() && IpNet::V4(network.subnet).contains(&server.ip())
+                    }) else {
+                        continue;
+                    };
+                    ("dns", Some((server.ip().to_string(), network)))
+                }
+                // They ask the lab's own DNS, look at a disk, or are a command of the lab.
                 Checked::Probed(
-                    ProbedCheck::Dns { .. } | ProbedCheck::Installed(_) | ProbedCheck::Command { .. },
+                    ProbedCheck::Dns { server: None, .. }
+                    | ProbedCheck::Installed(_)
+                    | ProbedCheck::Command { .. },
                 )
                 | Checked::Observed(_) => continue,
             };
@@ -90,14 +101,12 @@ impl Check<'_> {
                 node.or_else(host).unwrap_or_default()
             };
             let reached = |name| unreachable(networks_of(name).into_iter(), networks);
-            let Some((node, network)) =
-                expectation.nodes.iter().find_map(|name| Some((name, reached(name)?)))
-            else {
-                continue;
-            };
+            let on_nodes =
+                || expectation.nodes.iter().find_map(|name| Some((name.to_string(), reached(name)?)));
+            let Some((whom, network)) = found.or_else(on_nodes) else { continue };
             let raw = self.raw.expect.get(expectation.name.as_str()).and_then(|(_, raw)| raw.as_ref());
             let span = raw.and_then(|raw| raw.that.span().or(raw.never.span())).cloned();
-            let what = format!("`{word}` cannot reach `{node}`: network `{}` has no address", network.name);
+            let what = format!("`{word}` cannot reach `{whom}`: network `{}` has no address", network.name);
             self.report(Diagnostic::new(Code::Unreachable, span, what).help(address_help(network)));
         }
     }

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::Answer;
 use crate::run::ssh::Options;
-use crate::system::process::{SpawnSpec, Spawner, find_program};
+use crate::system::process::{SpawnSpec, Spawner, find_program, search_path};
 
 /// Maximum output of a program, and maximum of its standard error.
 const OUTPUT_LIMIT: usize = 1 << 20;
@@ -60,6 +60,8 @@ pub(super) async fn command(
     wanted: Expected<'_>,
 ) -> Answer {
     let mut spec = SpawnSpec::new("/bin/sh").args(["-c", run]);
+    // So that `dryrack` is found, and programs of root.
+    spec.envs.push(("PATH".into(), search_path()));
     spec.envs.extend(environment.into_iter().map(|(name, value)| (name.into(), value.into())));
     match finish(spawner, spec).await {
         Ok(finished) => compare(&finished, wanted),
