@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dryrack::event::{Emitter, Event, Kind, Known, PowerCause, ScreenMode, Source};
 use dryrack::lab::{
     AccelChoice, Boot, BootDevice, Bus, CdDrive, Chipset, Dhcp, Disk, Dns, Firmware, FirmwareDelays,
-    Isolation, Lab, Network, Nic, NicModel, Node, Seed, Start, TftpBackend,
+    Isolation, Lab, Network, Nic, NicModel, Node, QemuExtras, Seed, Start, TftpBackend,
 };
 use dryrack::name::{Bytes, DiskName, LabName, Mac, NetworkName, NicName, NodeName};
 use dryrack::node::qemu::{Machine, PowerOff, StartError, State};
@@ -48,6 +48,9 @@ fn node() -> Node {
         uuid: uuid::Uuid::from_u128(0x1234),
         serial: "S1".to_owned(),
         asset_tag: "A1".to_owned(),
+        shares: Vec::new(),
+        tpm: None,
+        qemu: QemuExtras::default(),
         seed: Seed::None,
         options: BTreeMap::new(),
     }
@@ -124,6 +127,7 @@ fn facts() -> HostFacts {
         pasta: None,
         nft: Some("/usr/sbin/nft".into()),
         qemu_img: Some("/usr/bin/qemu-img".into()),
+        swtpm: Some("/usr/bin/swtpm".into()),
         ip_forward: false,
         subnets: Vec::new(),
         links: Vec::new(),

@@ -30,6 +30,7 @@ fn facts() -> HostFacts {
         pasta: Some("/usr/bin/pasta".into()),
         nft: Some("/usr/sbin/nft".into()),
         qemu_img: Some("/usr/bin/qemu-img".into()),
+        swtpm: Some("/usr/bin/swtpm".into()),
         ip_forward: false,
         subnets: Vec::new(),
         links: Vec::new(),

@@ -196,6 +196,15 @@ pub enum FirmwareDelays {
     Keep,
 }
 
+/// The version of a TPM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename = "tpm")]
+pub enum Tpm {
+    /// Version 2.0, emulated by swtpm.
+    #[serde(rename = "2.0")]
+    Two,
+}
+
 /// The model of a NIC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "nic-model")]
@@ -207,6 +216,15 @@ pub enum NicModel {
     E1000,
     /// Intel 82574L.
     E1000e,
+    /// Intel 82545EM, the older card for servers.
+    #[serde(rename = "e1000-82545em")]
+    E1000Server,
+    /// Intel 82576; needs QEMU 8.0.
+    Igb,
+    /// Intel 82559C, a card of 100 Mbit/s.
+    I82559c,
+    /// AMD PCnet.
+    Pcnet,
     /// Realtek 8139.
     Rtl8139,
     /// VMware vmxnet3.

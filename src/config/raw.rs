@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::alternatives::{
     AccelChoice, Access, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader, NicModel,
-    RelayAgent, Restart, Switch, TftpBackend, UnknownClients, Via,
+    RelayAgent, Restart, Switch, TftpBackend, Tpm, UnknownClients, Via,
 };
 use super::architecture;
 use super::expect::{RawExpect, RawHttp, RawSecret};
@@ -673,6 +673,11 @@ pub struct RawNode {
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
     pub cd: Keyed<Short<RawCd>>,
+    /// Folders of the host by name, which the node mounts by 9p under this name: a path relative to the lab's folder, or
+    /// a table. Default: none.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
+    pub share: Keyed<Short<RawShare>>,
     /// Boot order: `disk` (all but USB sticks), `cd`, `usb`, `network`, `disk.NAME`, `cd.NAME`, `nic.NAME`. A UEFI node
     /// gets it at its first start and keeps it in its variables; with "nvram" it gets none. Default: disk, cd, usb and
     /// network, those that the node has.
@@ -698,6 +703,12 @@ pub struct RawNode {
     /// SMBIOS chassis asset tag. Default: the node's name.
     #[serde(default)]
     pub asset_tag: Field<String>,
+    /// The version of its TPM; needs `swtpm` on the host. Its contents are new in every run. Default: none.
+    #[serde(default)]
+    pub tpm: Field<Tpm>,
+    /// What the lab file has no word for: further arguments of QEMU.
+    #[serde(default)]
+    pub qemu: Field<RawQemu>,
     /// How cloud-init is seeded. Default: nocloud if a disk has a source, else none.
     #[serde(default)]
     pub seed: Field<RawSeed>,
@@ -705,6 +716,19 @@ pub struct RawNode {
     #[serde(default)]
     #[schemars(extend("propertyNames" = option_name()))]
     pub options: Keyed<RawOption>,
+}
+
+/// Further arguments of QEMU for a node.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "qemu")]
+pub struct RawQemu {
+    /// Arguments after those of Dryrack, each an item: `["-device", "edu"]`. Those that Dryrack needs for itself are an
+    /// error. Default: none.
+    #[serde(default)]
+    pub args: List<String>,
+    /// The CPU, as QEMU names it: "EPYC", "qemu64,+aes". Default: the CPU of this host, or all that the emulator can do.
+    #[serde(default)]
+    pub cpu: Field<String>,
 }
 
 /// When a node is powered on.
@@ -806,6 +830,23 @@ pub struct RawCd {
 
 impl Shorthand for RawCd {
     const NAME: &'static str = "$short:source";
+    type Value = String;
+}
+
+/// A folder of the host that a node mounts.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "share")]
+pub struct RawShare {
+    /// The folder, a path relative to the lab's folder.
+    pub path: Field<String>,
+    /// What becomes of changes. Default: read-only.
+    #[serde(default)]
+    #[schemars(extend("default" = "read-only"))]
+    pub access: Field<Access>,
+}
+
+impl Shorthand for RawShare {
+    const NAME: &'static str = "$short:path";
     type Value = String;
 }
 

@@ -165,6 +165,7 @@ codes! {
     SerialTaken = "L207": "two disks have the same serial number",
     UuidTaken = "L208": "two nodes have the same UUID",
     DriveTaken = "L209": "a disk and a CD drive have the same name",
+    BadQemuArgument = "L210": "an argument of QEMU is not possible",
     InterfaceTwice = "L220": "two NICs of a host have the same interface",
     NotOnHost = "L221": "a host cannot meet a check",
     NeedsOtherIds = "L222": "a program needs to become another user",

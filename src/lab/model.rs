@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::config::{
     ARCHITECTURES, AccelChoice, Access, Architecture, Bus, Chipset, Firmware, FirmwareDelays, Identity,
-    Isolation, Loader, NicModel, RelayAgent, Restart, TableKind, TftpBackend, UnknownClients, Via,
+    Isolation, Loader, NicModel, RelayAgent, Restart, TableKind, TftpBackend, Tpm, UnknownClients, Via,
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
@@ -443,10 +443,25 @@ pub struct Node {
     pub serial: String,
     /// SMBIOS chassis asset tag.
     pub asset_tag: String,
+    /// Folders of the host that it mounts, in the order of the lab file.
+    pub shares: Vec<Share>,
+    /// The version of its TPM.
+    pub tpm: Option<Tpm>,
+    /// Further arguments of QEMU.
+    pub qemu: QemuExtras,
     /// How cloud-init is seeded.
     pub seed: Seed,
     /// DHCP options for it; they override those of the network.
     pub options: DhcpOptions,
+}
+
+/// What the lab file has no word for: further arguments of QEMU for a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QemuExtras {
+    /// Arguments after those of the plan.
+    pub args: Vec<String>,
+    /// The CPU, as QEMU names it.
+    pub cpu: Option<String>,
 }
 
 /// One NIC of a node.
@@ -487,6 +502,17 @@ pub struct Disk {
     pub source: Option<FileRef>,
     /// Whether it survives the lab.
     pub keep: bool,
+}
+
+/// A folder of the host that a node mounts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Its name, which is its mount tag.
+    pub name: DiskName,
+    /// The folder.
+    pub path: PathBuf,
+    /// What becomes of changes.
+    pub access: Access,
 }
 
 /// One CD drive of a node.

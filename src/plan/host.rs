@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::{Accel, HostFacts, Plan, Refusal, Step, mebibytes};
+use super::{Accel, HostFacts, NodeKind, NodePlan, Plan, Refusal, Step, mebibytes};
 use crate::lab::Isolation;
 use crate::name::{Bytes, IfName};
 
@@ -70,10 +70,16 @@ fn programs(plan: &Plan, now: &HostFacts) -> Vec<String> {
         ("pasta", uses(|step| matches!(step, Step::MakeNamespaces { uplink: Some(_) })), now.pasta.is_some()),
         ("nft", uses(|step| matches!(step, Step::Firewall(_))), now.nft.is_some()),
         ("qemu-img", uses(|step| matches!(step, Step::Disk(_))), now.qemu_img.is_some()),
+        ("swtpm", plan.nodes.values().any(has_tpm), now.swtpm.is_some()),
     ];
     let missing = needs.into_iter().filter(|(_, needed, there)| *needed && !there);
     changes.extend(missing.map(|(program, ..)| format!("the program `{program}` is not installed")));
     changes
+}
+
+fn has_tpm(node: &NodePlan) -> bool {
+    let NodeKind::Qemu(qemu) = &node.kind;
+    qemu.tpm.is_some()
 }
 
 /// The firmware code is an argument of QEMU, the template of its variables is copied.

@@ -840,6 +840,9 @@ pub struct HostFacts {
     pub nft: Option<PathBuf>,
     /// Path of `qemu-img`, if installed.
     pub qemu_img: Option<PathBuf>,
+    /// Path of `swtpm`, if installed.
+    #[serde(default)]
+    pub swtpm: Option<PathBuf>,
     /// Whether the host already forwards IPv4.
     pub ip_forward: bool,
     /// Subnets that the host has routes to, IPv4 and IPv6.

@@ -16,7 +16,8 @@ use super::{
     node::node as plan_node,
 };
 use crate::lab::{
-    Boot, BootDevice, Bus, CdDrive, Chipset, Disk, Firmware, FirmwareDelays, Nic, NicModel, Node, Seed, Via,
+    Boot, BootDevice, Bus, CdDrive, Chipset, Disk, Firmware, FirmwareDelays, Nic, NicModel, Node, Seed,
+    Share, Tpm, Via,
 };
 use crate::name::{DiskName, LabName, NicName};
 
@@ -36,6 +37,12 @@ const SERCON_PORT: [u8; 2] = [0xf8, 0x03];
 
 /// The file in `node/NAME` with the variables of a UEFI firmware.
 pub const VARIABLES: &str = "vars.fd";
+
+/// The folder in `node/NAME` with the copies of shares.
+pub const SHARES: &str = "share";
+
+/// The socket in `node/NAME` on which swtpm listens, and the folder with the contents of the TPM.
+pub const TPM: (&str, &str) = ("tpm.sock", "tpm");
 
 /// The socket in `node/NAME` on which QEMU serves the screen while it runs.
 pub const SCREEN_SOCKET: &str = "qemu-vnc.sock";
@@ -74,6 +81,27 @@ pub struct QemuPlan {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Whether a key press skips the banner of iPXE.
     pub skip_banner: bool,
+    /// Folders of the host that it mounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
+    /// Its TPM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<TpmDevice>,
+    /// Its CPU, if not the one that suits the accelerator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
+    /// Further arguments, from the lab file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<String>,
+}
+
+impl QemuPlan {
+    /// Returns what the lab file asks of QEMU beyond the format, as arguments; `None` if nothing.
+    pub fn extras(&self) -> Option<String> {
+        let cpu = self.cpu.iter().map(|cpu| format!("-cpu {cpu}"));
+        let all: Vec<_> = cpu.chain(self.further.iter().cloned()).collect();
+        (!all.is_empty()).then(|| all.join(" "))
+    }
 }
 
 /// The identity of a machine in SMBIOS tables.
@@ -149,6 +177,15 @@ pub struct DiskDevice {
     pub boot_index: Option<usize>,
 }
 
+/// A TPM, emulated by a program of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TpmDevice {
+    /// The swtpm program.
+    pub program: PathBuf,
+    /// Its version.
+    pub version: Tpm,
+}
+
 /// The device behind a CD drive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CdDevice {
@@ -178,6 +215,7 @@ pub(super) fn machine_plan(
 ) -> Result<NodePlan, Refusal> {
     let lab = netboots.lab;
     let program = qemu(facts)?.program.clone();
+    has_nics(node, qemu(facts)?)?;
     let (order, boot_order) = match &node.boot {
         Boot::Order(devices) => (BootIndices::of(node, devices), BootOrder::Devices),
         Boot::Nvram => (BootIndices::default(), BootOrder::Variables),
@@ -224,6 +262,10 @@ pub(super) fn machine_plan(
         kernel: None,
         files,
         skip_banner: node.firmware_delays == FirmwareDelays::Skip && boots_from_network(node),
+        shares: node.shares.clone(),
+        tpm: tpm(node, facts)?,
+        cpu: node.qemu.cpu.clone(),
+        further: node.qemu.args.clone(),
     };
     let plan = plan_node(netboots, node, NodeKind::Qemu(Box::new(qemu)), taps);
     let NodeKind::Qemu(qemu) = &plan.kind;
@@ -231,7 +273,7 @@ pub(super) fn machine_plan(
     if slots > SLOTS {
         return Err(Refusal::new(
             format!("node `{}` has {slots} PCI devices, but its root bus has room for {SLOTS}", node.name),
-            "put disks on `bus = \"scsi\"`, which share one slot, or give the node fewer NICs",
+            "put disks on `bus = \"scsi\"`, which share one slot, or give the node fewer NICs or shares",
         ));
     }
     Ok(plan)
@@ -278,6 +320,31 @@ fn qemu(facts: &HostFacts) -> Result<&Qemu, Refusal> {
         return Err(Refusal::new(why, install));
     }
     Ok(qemu)
+}
+
+/// Plans the TPM of a node, if this host has what emulates it.
+fn tpm(node: &Node, facts: &HostFacts) -> Result<Option<TpmDevice>, Refusal> {
+    let Some(version) = node.tpm else { return Ok(None) };
+    let Some(program) = facts.swtpm.clone() else {
+        let what = format!("node `{}` has a TPM, and this host has no `swtpm`", node.name);
+        return Err(Refusal::new(what, "install swtpm (the package is called so everywhere)"));
+    };
+    Ok(Some(TpmDevice { program, version }))
+}
+
+/// Refuses models of NICs that a QEMU does not have.
+fn has_nics(node: &Node, qemu: &Qemu) -> Result<(), Refusal> {
+    match node.nics.iter().find(|nic| nic.model == NicModel::Igb) {
+        Some(nic) if qemu.version < (8, 0, 0) => {
+            let (major, minor, micro) = qemu.version;
+            let what = format!(
+                "NIC `{}` of node `{}` is an igb, which QEMU {major}.{minor}.{micro} does not have",
+                nic.name, node.name
+            );
+            Err(Refusal::new(what, "use QEMU 8.0 or later, or `model = \"e1000e\"`"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns the versioned machine type of a chipset name of QEMU.

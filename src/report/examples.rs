@@ -31,6 +31,7 @@ fn node(last: &str, timeline: &[(Stage, u64)], address: Option<[u8; 4]>) -> Node
     let starts = timeline.iter().filter(|(stage, _)| *stage == Stage::Firmware).count();
     NodeReport {
         way: Some("BIOS, iPXE in the NIC's ROM".to_owned()),
+        qemu: None,
         stage: timeline.last().map_or(Stage::Off, |(stage, _)| *stage),
         boots: u32::try_from(starts).unwrap(),
         address: address.map(Into::into),

@@ -86,6 +86,9 @@ pub struct NodeReport {
     /// Its network boot path as text; `None` if it does not boot from the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<String>,
+    /// What the lab file asked of QEMU beyond the format, as arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qemu: Option<String>,
     /// The stage reached when the lab was torn down.
     pub stage: Stage,
     /// How often its firmware started.
@@ -109,6 +112,7 @@ impl NodeReport {
     pub fn new(view: &NodeView, way: Option<String>) -> Self {
         Self {
             way,
+            qemu: None,
             stage: view.stage,
             boots: view.boots,
             address: view.address,
@@ -117,6 +121,12 @@ impl NodeReport {
             last: view.last.clone(),
             screen: None,
         }
+    }
+
+    /// Adds what the lab file asked of QEMU beyond the format.
+    #[must_use]
+    pub fn with_qemu(self, qemu: Option<String>) -> Self {
+        Self { qemu, ..self }
     }
 
     /// Adds what was last on the screen.

@@ -104,6 +104,9 @@ fn nodes(report: &Report, width: usize) -> String {
             lines += &paragraph(head, &indent, &boot, width);
             head = &indent;
         }
+        if let Some(qemu) = &node.qemu {
+            lines += &paragraph(&indent, &indent, &format!("QEMU with {qemu}"), width);
+        }
         // For a node that did not reach the final stage, the last observation is the most useful.
         if report.exit != exit::MET
             && node.stage != Stage::Os

@@ -8,7 +8,7 @@ use crate::expect::{Judge, Outcome, Verdict, WantedProbe};
 use crate::lab::{Check, ObservedCheck, Restart};
 use crate::name::{NodeName, ProcessName};
 use crate::observe::{LabState, NodeView, Power, Snapshot};
-use crate::plan::{Plan, Step};
+use crate::plan::{NodeKind, Plan, Step};
 use crate::report::NodeReport;
 
 /// A process that failed without an expectation about its end.
@@ -127,6 +127,10 @@ impl Fold {
     /// Returns the results of all nodes, with what the plan says about their boots.
     pub(super) fn node_reports(&self, plan: &Plan) -> BTreeMap<NodeName, NodeReport> {
         let way = |node: &NodeName| plan.nodes.get(node).and_then(|node| node.way.clone());
+        let extras = |node: &NodeName| {
+            let NodeKind::Qemu(qemu) = &plan.nodes.get(node)?.kind;
+            qemu.extras()
+        };
         let verdicts = self.verdicts();
         let failed = |node: &NodeName, view: &NodeView| {
             let mut of_node = verdicts.iter().filter(|verdict| verdict.node.as_ref() == Some(node));
@@ -134,7 +138,7 @@ impl Fold {
         };
         let nodes = self.snapshot.nodes.iter();
         let report = |(node, view): (&NodeName, &NodeView)| {
-            let report = NodeReport::new(view, way(node));
+            let report = NodeReport::new(view, way(node)).with_qemu(extras(node));
             (node.clone(), if failed(node, view) { report.with_screen(view) } else { report })
         };
         nodes.map(report).collect()

@@ -181,6 +181,7 @@ fn judge(found: &Found, facts: &HostFacts, accel: Accel, why: &str) -> Vec<Check
     vec![
         examined.qemu(),
         examined.qemu_img(),
+        examined.swtpm(),
         examined.ovmf(),
         examined.secure_boot(),
         examined.roms(),
@@ -233,6 +234,17 @@ impl Examined<'_> {
                 "qemu-img",
                 "`qemu-img` is not installed; it is needed to create disks",
                 self.install(Need::Qemu),
+            ),
+        }
+    }
+
+    fn swtpm(&self) -> Check {
+        match &self.facts.swtpm {
+            Some(program) => Check::ok("TPM", program.display().to_string()),
+            None => Check::warn(
+                "TPM",
+                "`swtpm` is not installed: `tpm = \"2.0\"` is not available",
+                self.install(Need::Swtpm),
             ),
         }
     }

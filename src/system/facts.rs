@@ -44,6 +44,7 @@ pub fn gather(place: Isolation) -> HostFacts {
             pasta: find_program("pasta"),
             nft: find_program("nft"),
             qemu_img: find_program("qemu-img"),
+            swtpm: find_program("swtpm"),
             ip_forward: sysctl::ip_forward().unwrap_or(false),
             subnets: routes::subnets(&read("/proc/net/fib_trie"), &read("/proc/net/ipv6_route")),
             links: match place {

@@ -204,6 +204,12 @@ fn everything_has_a_default() {
                 uuid: ebba3ee9-99d8-569f-a391-2682a11f30f2,
                 serial: "DR648F1B422316",
                 asset_tag: "a",
+                shares: [],
+                tpm: None,
+                qemu: QemuExtras {
+                    args: [],
+                    cpu: None,
+                },
                 seed: None,
                 options: {},
             },

@@ -50,6 +50,66 @@ node.worker = { count = 3, profile = "tiny", memory = "1MiB" }
 }
 
 #[test]
+fn arguments_of_qemu_that_are_not_possible() {
+    let more = r#"
+node.a.qemu.args = ["-device", "edu", "-qmp", "stdio", "--daemonize", "-machine", "hpet=off,type=pc"]
+node.b = { profile = "tiny", qemu = { args = ["edu", "-machine", "pc"], cpu = "-host" } }
+node.c = { profile = "tiny", qemu = { args = ["-machine", "hpet=off", "-d", "int"], cpu = "EPYC,+aes" } }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L210]: `-qmp` would break what Dryrack itself tells QEMU
+     --> lab.toml:6:39
+      |
+    6 | node.a.qemu.args = ["-device", "edu", "-qmp", "stdio", "--daemonize", "-machine", "hpet=off,type=pc"]
+      |                                       ^^^^^^
+      |
+      = help: Dryrack controls the machine by it
+
+    error[L210]: `--daemonize` would break what Dryrack itself tells QEMU
+     --> lab.toml:6:56
+      |
+    6 | node.a.qemu.args = ["-device", "edu", "-qmp", "stdio", "--daemonize", "-machine", "hpet=off,type=pc"]
+      |                                                        ^^^^^^^^^^^^^
+      |
+      = help: Dryrack controls the machine by it
+
+    error[L210]: `-machine` would break what Dryrack itself tells QEMU
+     --> lab.toml:6:71
+      |
+    6 | node.a.qemu.args = ["-device", "edu", "-qmp", "stdio", "--daemonize", "-machine", "hpet=off,type=pc"]
+      |                                                                       ^^^^^^^^^^
+      |
+      = help: Dryrack sets `type`
+
+    error[L210]: `edu` is not an option of QEMU
+     --> lab.toml:7:47
+      |
+    7 | node.b = { profile = "tiny", qemu = { args = ["edu", "-machine", "pc"], cpu = "-host" } }
+      |                                               ^^^^^
+      |
+      = help: an option begins with `-`; its value is the next item
+
+    error[L210]: `-machine` would break what Dryrack itself tells QEMU
+     --> lab.toml:7:54
+      |
+    7 | node.b = { profile = "tiny", qemu = { args = ["edu", "-machine", "pc"], cpu = "-host" } }
+      |                                                      ^^^^^^^^^^
+      |
+      = help: set `machine` of the node; `-machine` is for further properties
+
+    error[L210]: `-host` is not a CPU
+     --> lab.toml:7:79
+      |
+    7 | node.b = { profile = "tiny", qemu = { args = ["edu", "-machine", "pc"], cpu = "-host" } }
+      |                                                                               ^^^^^^^
+      |
+      = help: give a model, as `qemu-system-x86_64 -cpu help` lists them
+
+    6 errors; for more, run `dryrack explain L210`
+    "#);
+}
+
+#[test]
 fn more_memory_than_the_host_has_free() {
     let more = r#"
 node.a.memory = "512MiB"

@@ -365,7 +365,25 @@ fn a_switch_is_reached_from_a_host_on_it() {
         "dryrack = 1\n{switch}process.p.run = \"dnsmasq\"\n\
          expect.name.that.dns = {{ name = \"a.lan\", server = \"10.0.0.2\" }}\n"
     );
-    assert_snapshot!(check(&server), @"");
+    assert_snapshot!(check(&server), @r#"
+    error[L406]: this expectation applies to no node
+     --> lab.toml:4:8
+      |
+    4 | expect.name.that.dns = { name = "a.lan", server = "10.0.0.2" }
+      |        ^^^^
+      |
+      = help: list nodes in `nodes`, or remove it to apply to all nodes (the lab needs at least one)
+
+    error[L165]: `dns` cannot reach `10.0.0.2`: network `lan` has no address
+     --> lab.toml:4:13
+      |
+    4 | expect.name.that.dns = { name = "a.lan", server = "10.0.0.2" }
+      |             ^^^^
+      |
+      = help: name a host of the lab that is on it, as in network.lan.probe-from = "deploy", or give the network an address: network.lan.address = "10.0.0.1/24" in place of `subnet`
+
+    2 errors; for more, run `dryrack explain L406`
+    "#);
     assert_snapshot!(check(&from("deplyo", &format!("{switch}{deploy}"))), @r#"
     error[L022]: there is no host `deplyo`
      --> lab.toml:2:26

@@ -18,8 +18,10 @@ mod network;
 mod node;
 mod process;
 mod publish;
+mod qemu;
 mod reach;
 mod service;
+mod share;
 mod zone;
 
 use std::collections::BTreeMap;

@@ -20,7 +20,9 @@ mod screen_reader;
 mod screen_watch;
 pub mod seed;
 mod session;
+mod shares;
 pub mod terminal;
+mod tpm;
 mod uefi_variables;
 
 use std::borrow::Cow;
@@ -42,7 +44,7 @@ use crate::name::{DiskName, NicName, NodeName};
 use crate::node::screen::ScreenReading;
 use crate::node::{Attachment, Block, Device, NodeError};
 use crate::plan::qemu::{CD, VARIABLES, cd_id, nic_id};
-use crate::plan::{NicPlan, NodePlan};
+use crate::plan::{NicPlan, NodeKind, NodePlan};
 use crate::system::MAKE_ROOM;
 use crate::system::file_watch::FileWatches;
 use crate::system::process::{SpawnError, Spawner};
@@ -133,6 +135,14 @@ impl Machine {
         let endpoint = screen::serve(&folder, plan.node.clone()).map_err(|source| StartError::Prepare {
             node: plan.node.clone(),
             what: "the endpoint of the screen".to_owned(),
+            source,
+        })?;
+        let NodeKind::Qemu(qemu) = &plan.kind;
+        let (shared, to) = (qemu.shares.clone(), folder.clone());
+        let copied = tokio::task::spawn_blocking(move || shares::copy(&shared, &to)).await;
+        copied.map_err(io::Error::other).flatten().map_err(|source| StartError::Prepare {
+            node: plan.node.clone(),
+            what: "copies of shares".to_owned(),
             source,
         })?;
         let machine = Self {
@@ -337,6 +347,11 @@ impl Machine {
         }
         self.end(Intent::Down).await;
         self.body.media.delete();
+        for forgotten in [tpm::forget(&self.body.folder), shares::forget(&self.body.folder)] {
+            if let Err(error) = forgotten {
+                tracing::warn!(node = %self.body.plan.node, %error, "something of it is still in its folder");
+            }
+        }
     }
 
     async fn end(&self, intent: Intent) {

@@ -30,6 +30,7 @@ use super::drives::Media;
 use super::folder_socket::listen;
 use super::qmp::{self, Qmp, RawEvent};
 use super::screen_watch::Screen;
+use super::tpm::Tpm;
 use crate::event::{Emitter, Known, PowerCause, StopState};
 use crate::name::{Bytes, DiskName, NodeName};
 use crate::plan::qemu::CONSOLE;
@@ -137,6 +138,10 @@ impl Session {
         let (port, console_input) = console.open(banner).map_err(prepare("the serial console"))?;
         let port = Arc::new(port);
 
+        let tpm = match &qemu.tpm {
+            Some(device) => Some(Tpm::start(device, node, folder, spawner).await?),
+            None => None,
+        };
         let mut spec = SpawnSpec::new(&qemu.program).args(qemu.arguments(plan, start)).cwd(folder);
         spec.stderr_log = Some(folder.join("qemu.log"));
         let mut child = spawner.spawn(spec).await.map_err(StartError::Spawn)?;
@@ -194,6 +199,9 @@ impl Session {
         let restart = Arc::clone(restart);
         task.spawn(async move {
             let is_reset = life.run(driver, (inputs, inbox), console_input, child).await;
+            if let Some(tpm) = tpm {
+                tpm.end().await;
+            }
             if is_reset {
                 restart.request();
             }

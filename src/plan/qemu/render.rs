@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 
 use super::{
     BootOrder, CACERTS, CONSOLE, DiskDevice, IpVersion, NicDevice, QemuFirmware, QemuPlan, SCREEN_SOCKET,
-    VARIABLES,
+    SHARES, TPM, VARIABLES,
 };
-use crate::lab::{Bus, Chipset, NicModel};
+use crate::lab::{Access, Bus, Chipset, NicModel, Share};
 use crate::name::DiskName;
 use crate::plan::{
     Accel, BootTarget, FirmwareFile, LinkPlan, Medium, NicPlan, NodeDisk, NodePlan, OrderBy, StartOptions,
@@ -141,6 +141,9 @@ impl QemuPlan {
             OrderBy::Indices => Ordered::new(self, node, start.boot),
             OrderBy::Variables => Ordered::default(),
         };
+        if self.tpm.is_some() {
+            machine.tpm();
+        }
         machine.slot("VGA,id=screen".to_owned());
         for nic in &node.nics {
             machine.nic(nic, &self.nic(nic), order.property(&Candidate::Nic(nic)));
@@ -148,6 +151,9 @@ impl QemuPlan {
         let mut sata = machine.disks(self, node, start, &order);
         if self.seed {
             machine.seed();
+        }
+        for share in &self.shares {
+            machine.share(share);
         }
         machine.option("-object", "rng-builtin,id=rng0");
         machine.slot("virtio-rng-pci,rng=rng0".to_owned());
@@ -169,6 +175,7 @@ impl QemuPlan {
             machine.option("-kernel", kernel.file.to_string_lossy());
             machine.option("-append", kernel.arguments.clone());
         }
+        machine.argv.extend(self.further.iter().cloned());
         machine
     }
 
@@ -316,7 +323,7 @@ impl Arguments {
         self.option("-sandbox", SANDBOX);
         self.flag("-S");
         self.option("-accel", accel);
-        self.option("-cpu", cpu);
+        self.option("-cpu", qemu.cpu.as_deref().unwrap_or(cpu));
         self.option("-smp", format!("cpus={0},sockets=1,cores={0},threads=1", node.cpus));
         self.option("-m", format!("{}M", node.memory.0.div_ceil(1 << 20)));
         let identity = &qemu.identity;
@@ -407,11 +414,22 @@ impl Arguments {
         self.option("-vnc", format!("unix:{SCREEN_SOCKET}"));
     }
 
+    /// Adds the TPM, a chip on the LPC bus as in servers.
+    fn tpm(&mut self) {
+        self.option("-chardev", format!("socket,id=tpm,path={}", TPM.0));
+        self.option("-tpmdev", "emulator,id=tpm0,chardev=tpm");
+        self.option("-device", "tpm-tis,tpmdev=tpm0");
+    }
+
     fn nic(&mut self, nic: &NicPlan, device: &NicDevice, bootindex: String) {
         let model = match device.model {
             NicModel::Virtio => "virtio-net-pci",
             NicModel::E1000 => "e1000",
             NicModel::E1000e => "e1000e",
+            NicModel::E1000Server => "e1000-82545em",
+            NicModel::Igb => "igb",
+            NicModel::I82559c => "i82559c",
+            NicModel::Pcnet => "pcnet",
             NicModel::Rtl8139 => "rtl8139",
             NicModel::Vmxnet3 => "vmxnet3",
         };
@@ -518,6 +536,21 @@ impl Arguments {
             "driver=raw,node-name=seed,read-only=on,file.driver=file,file.filename=seed.img",
         );
         self.slot("virtio-blk-pci,drive=seed,id=seed,serial=cidata".to_owned());
+    }
+
+    /// Adds a folder of the host. Changes in a copy are those of nobody else.
+    fn share(&mut self, share: &Share) {
+        let name = &share.name;
+        let (folder, readonly) = match share.access {
+            Access::ReadOnly => (path(&share.path), ",readonly=on"),
+            Access::Copy => (format!("{SHARES}/{name}"), ""),
+            Access::Write => (path(&share.path), ""),
+        };
+        self.option(
+            "-fsdev",
+            format!("local,id=share-{name},path={folder},security_model=none,multidevs=remap{readonly}"),
+        );
+        self.slot(format!("virtio-9p-pci,fsdev=share-{name},mount_tag={name}"));
     }
 
     fn cd(&mut self, bus: &str, id: &str, medium: Option<(String, &PathBuf)>, bootindex: String) {

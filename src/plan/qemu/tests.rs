@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::lab::{AccelChoice, Isolation, Lab, Start};
+use crate::lab::{AccelChoice, Access, Isolation, Lab, QemuExtras, Start};
 use crate::name::{Bytes, IfName, LabName, Mac, NetworkName, NodeName};
 use crate::plan::tests::{facts, ovmf};
 use crate::plan::{BootTarget, LinkPlan, Medium, OrderBy, StartOptions};
@@ -48,6 +48,9 @@ fn node() -> Node {
         uuid: uuid::Uuid::from_u128(0x5254_0012_3456),
         serial: "S,1".to_owned(),
         asset_tag: "A1".to_owned(),
+        shares: Vec::new(),
+        tpm: None,
+        qemu: QemuExtras::default(),
         seed: Seed::None,
         options: Default::default(),
     }
@@ -315,7 +318,7 @@ fn too_many_devices_are_refused() {
     assert_snapshot!(refused(&Node { disks, ..node() }, &facts()), @r#"
     node `node1` has 29 PCI devices, but its root bus has room for 26
 
-    hint: put disks on `bus = "scsi"`, which share one slot, or give the node fewer NICs
+    hint: put disks on `bus = "scsi"`, which share one slot, or give the node fewer NICs or shares
     "#);
 }
 
@@ -361,6 +364,71 @@ fn check_start(node: &Node, start: &StartOptions) -> String {
 
 fn boots(target: BootTarget) -> StartOptions {
     StartOptions { boot: Some(target), ..StartOptions::default() }
+}
+
+#[test]
+fn what_the_lab_file_has_no_word_for_comes_last() {
+    let args = ["-device", "edu"].map(str::to_owned).to_vec();
+    let qemu = QemuExtras { args, cpu: Some("EPYC".to_owned()) };
+    let models = [NicModel::E1000Server, NicModel::I82559c, NicModel::Pcnet];
+    let nics = models.map(|model| nic(&format!("{model:?}").to_lowercase(), model)).to_vec();
+    let plan = plan(&Node { qemu, nics, ..node() }, &facts(), Accel::Tcg).unwrap();
+    let argv = show(&plan);
+    assert!(argv.contains("\n-cpu EPYC\n") && argv.ends_with("\n-device edu"), "{argv}");
+    for model in ["e1000-82545em", "i82559c", "pcnet"] {
+        assert!(argv.contains(&format!("-device {model},netdev=")), "{argv}");
+    }
+    assert_eq!(qemu_of(&plan).extras().as_deref(), Some("-cpu EPYC -device edu"));
+}
+
+#[test]
+fn folders_of_the_host_are_shared() {
+    let share =
+        |name: &str, access| Share { name: DiskName::new(name).unwrap(), path: "/srv/a,b".into(), access };
+    let shares =
+        vec![share("docs", Access::ReadOnly), share("work", Access::Copy), share("logs", Access::Write)];
+    let argv = show(&plan(&Node { shares, ..node() }, &facts(), Accel::Tcg).unwrap());
+    let shares: Vec<&str> = argv.lines().filter(|line| line.contains("share-")).collect();
+    assert_snapshot!(shares.join("\n"), @"
+    -fsdev local,id=share-docs,path=/srv/a,,b,security_model=none,multidevs=remap,readonly=on
+    -device virtio-9p-pci,fsdev=share-docs,mount_tag=docs
+    -fsdev local,id=share-work,path=share/work,security_model=none,multidevs=remap
+    -device virtio-9p-pci,fsdev=share-work,mount_tag=work
+    -fsdev local,id=share-logs,path=/srv/a,,b,security_model=none,multidevs=remap
+    -device virtio-9p-pci,fsdev=share-logs,mount_tag=logs
+    ");
+}
+
+#[test]
+fn a_tpm_needs_swtpm() {
+    let node = Node { tpm: Some(Tpm::Two), ..node() };
+    let argv = show(&plan(&node, &facts(), Accel::Tcg).unwrap());
+    let tpm: Vec<&str> = argv.lines().filter(|line| line.contains("tpm")).collect();
+    assert_snapshot!(tpm.join("\n"), @"
+    -chardev socket,id=tpm,path=tpm.sock
+    -tpmdev emulator,id=tpm0,chardev=tpm
+    -device tpm-tis,tpmdev=tpm0
+    ");
+    let facts = HostFacts { swtpm: None, ..facts() };
+    assert_snapshot!(plan(&node, &facts, Accel::Tcg).unwrap_err().to_string(), @"
+    node `node1` has a TPM, and this host has no `swtpm`
+
+    hint: install swtpm (the package is called so everywhere)
+    ");
+}
+
+#[test]
+fn a_nic_that_only_a_newer_qemu_has() {
+    let igb = || Node { nics: vec![nic("lan", NicModel::Igb)], ..node() };
+    assert_snapshot!(plan(&igb(), &facts(), Accel::Tcg).unwrap_err().to_string(), @r#"
+    NIC `lan` of node `node1` is an igb, which QEMU 7.2.22 does not have
+
+    hint: use QEMU 8.0 or later, or `model = "e1000e"`
+    "#);
+    let qemu = Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (8, 0, 0) });
+    assert!(
+        show(&plan(&igb(), &HostFacts { qemu, ..facts() }, Accel::Tcg).unwrap()).contains("-device igb,")
+    );
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub(crate) fn facts() -> HostFacts {
         pasta: Some("/usr/bin/pasta".into()),
         nft: Some("/usr/sbin/nft".into()),
         qemu_img: Some("/usr/bin/qemu-img".into()),
+        swtpm: Some("/usr/bin/swtpm".into()),
         ip_forward: false,
         subnets: vec!["192.168.1.0/24".parse().unwrap(), "0.0.0.0/0".parse().unwrap()],
         links: vec![link("eth0"), link("eth1")],

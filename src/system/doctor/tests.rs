@@ -40,6 +40,7 @@ fn facts() -> HostFacts {
         pasta: Some("/usr/bin/pasta".into()),
         nft: Some("/usr/sbin/nft".into()),
         qemu_img: Some("/usr/bin/qemu-img".into()),
+        swtpm: Some("/usr/bin/swtpm".into()),
         ip_forward: false,
         subnets: Vec::new(),
         links: Vec::new(),
@@ -82,6 +83,7 @@ fn a_host_that_has_everything() {
     insta::assert_snapshot!(check(&found(), &facts(), Accel::Kvm, "KVM boots firmware and kernels here"), @"
     Ok QEMU: /usr/bin/qemu-system-x86_64, version 7.2.22
     Ok qemu-img: /usr/bin/qemu-img
+    Ok TPM: /usr/bin/swtpm
     Ok UEFI firmware: /usr/share/OVMF/OVMF_CODE_4M.fd
     Ok Secure Boot: /usr/share/OVMF/OVMF_CODE_4M.ms.fd
     Ok NIC ROMs: /usr/lib/ipxe/qemu/efi-virtio.rom
@@ -109,6 +111,7 @@ fn a_host_that_has_nothing() {
         sudo apt-get install qemu-system-x86 qemu-utils
     Fail qemu-img: `qemu-img` is not installed; it is needed to create disks
         sudo apt-get install qemu-system-x86 qemu-utils
+    Ok TPM: /usr/bin/swtpm
     Fail UEFI firmware: no UEFI firmware without enrolled keys found: `firmware = "uefi"` is not available
         sudo apt-get install ovmf
     Warn Secure Boot: no UEFI firmware with enrolled keys found: `firmware = "uefi-secure"` is not available

@@ -16,5 +16,6 @@ pub use entered::EnteredNetwork;
 pub use files::GivenFile;
 pub use image::{Container, ImageRoot, Owner};
 pub use init::{HostNamespaces, HostOrders, host_main};
+pub use mounts::copy_all;
 pub use program::{ProgramOrders, enter_network, program_main};
 pub(super) use program::{be_root, fork_into, pretend};

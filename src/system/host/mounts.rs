@@ -178,7 +178,7 @@ impl MountPoints {
 }
 
 /// Copies a file or a folder with everything in it. Sockets and devices are left out.
-pub(super) fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+pub fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(from)?;
     let kind = metadata.file_type();
     if kind.is_symlink() {

@@ -169,6 +169,7 @@ fn facts() -> HostFacts {
         pasta: None,
         nft: None,
         qemu_img: None,
+        swtpm: None,
         ip_forward: false,
         subnets: Vec::new(),
         links: Vec::new(),
