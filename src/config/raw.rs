@@ -344,10 +344,10 @@ pub struct RawGroup {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "host")]
 pub struct RawHost {
-    /// NICs by name. Default: none.
+    /// NICs by name: the address, or a table. Default: none.
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
-    pub nic: Keyed<RawHostNic>,
+    pub nic: Keyed<Short<RawHostNic>>,
     /// Whether it forwards IPv4 packets between its NICs. Towards a network with `nat` it masquerades. Default: false.
     #[serde(default)]
     #[schemars(extend("default" = false))]
@@ -373,6 +373,11 @@ pub struct RawHostNic {
     /// The name of its interface on the host. Default: the NIC's name.
     #[serde(default)]
     pub interface: Field<Text<IfName>>,
+}
+
+impl Shorthand for RawHostNic {
+    const NAME: &'static str = "$short:address";
+    type Value = Text<RawHostAddress>;
 }
 
 /// A command that runs in the lab's network namespace or on a host while the lab is up.

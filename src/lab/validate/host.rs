@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::Check;
-use crate::config::{Field, Located, RawHost, RawHostAddress, RawHostNic, RawStart, Text};
+use crate::config::{Field, Located, RawHost, RawHostAddress, RawHostNic, RawStart, Short, Text};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::lab::{Expectation, Host, HostNic, Network, Start};
 use crate::name::{ExpectName, IfName, Mac, NetworkName, NicName, NodeName};
@@ -58,7 +58,7 @@ impl Check<'_> {
         let mut interfaces: BTreeMap<IfName, &Span> = BTreeMap::new();
         for (nic_key, nic) in &raw.nic.entries {
             let nic_name = self.name::<NicName>(nic_key);
-            let Some(nic) = nic else { continue };
+            let Some(Short(nic)) = nic else { continue };
             let (Some(host), Some(nic_name)) = (&name, nic_name) else { continue };
             let Some(nic) = self.host_nic(host, nic_name, nic, nic_key, networks) else { continue };
             if let Some(first) = interfaces.insert(nic.interface.clone(), &nic_key.span) {
@@ -137,7 +137,7 @@ impl Check<'_> {
         let mut addresses = Vec::new();
         for (key, host) in &self.raw.host.entries {
             for (nic, raw) in host.iter().flat_map(|host| &host.nic.entries) {
-                let Some(raw) = raw else { continue };
+                let Some(Short(raw)) = raw else { continue };
                 let of = raw.network.value().map_or(nic.value.as_str(), String::as_str);
                 if let (true, Some(Located { value: Text(RawHostAddress::Fixed(address, _)), span })) =
                     (of == network.name.as_str(), raw.address.given())

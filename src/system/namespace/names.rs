@@ -57,7 +57,9 @@ fn lay_over(run_dir: &Path, name: &str, text: &str, over: &Path) -> Result<(), N
 /// Returns the text of `/etc/hosts`.
 pub(in crate::system) fn hosts_text(host_name: &str, hosts: &[(IpAddr, String)]) -> String {
     let mut text = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
-    if !host_name.is_empty() {
+    // A machine that has an address answers to its name there; a DNS server reads this file, too.
+    let listed = hosts.iter().any(|(_, names)| names.split(' ').any(|name| name == host_name));
+    if !host_name.is_empty() && !listed {
         writeln!(text, "127.0.1.1 {host_name}").expect("writing to a string cannot fail");
     }
     for (address, names) in hosts {
@@ -97,6 +99,8 @@ mod tests {
             hosts_text("desk", &["10.0.2.2".parse().map(|a| (a, "node1 node1.local".into())).unwrap()]);
         let resolv = resolv_text(Some(Ipv4Addr::new(10, 0, 2, 1)), &["local".into(), "rack".into()]);
         let switch = switch_text("passwd: files\nhosts:  files resolve [!UNAVAIL=return] dns\n");
+        let named = hosts_text("node1", &["10.0.2.2".parse().map(|a| (a, "node1 node1.local".into())).unwrap()]);
+        assert!(!named.contains("127.0.1.1"), "{named}");
         insta::assert_snapshot!(format!("{hosts}--\n{resolv}--\n{switch}"), @r"
         127.0.0.1 localhost
         ::1 localhost ip6-localhost ip6-loopback
