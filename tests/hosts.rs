@@ -148,10 +148,11 @@ fn a_process_is_started_again_as_its_lab_says() {
          [process.ends]\nrun = \"cd b; sh ../count.sh 0\"\nrestart = \"always\"\n\
          [process.done]\nrun = \"cd c; sh ../count.sh 0\"\nrestart = \"on-failure\"\n\
          [process.killed]\nrun = \"cd d; n=$(cat n || echo 0); echo $((n+1)) > n; exec sleep 1000\"\nrestart = \"on-failure\"\n\
+         [process.left]\nrun = \"sleep 999 & cd e; sh ../count.sh 3\"\nrestart = \"on-failure\"\n\
          [process.other]\nrun = \"exec sleep 1000\"\nready.tcp = 53\n",
     );
     let lab = world.home.path().join("lab");
-    for folder in ["a", "b", "c", "d"] {
+    for folder in ["a", "b", "c", "d", "e"] {
         fs::create_dir_all(lab.join(folder)).expect("a folder");
     }
     let up = world.says(&["up", "--detach", "lab"]);
@@ -168,6 +169,10 @@ fn a_process_is_started_again_as_its_lab_says() {
     starts("b", "3");
     starts("c", "1");
     starts("d", "1");
+    starts("e", "3");
+    // What its first starts left behind is gone.
+    let count = "for p in /proc/[0-9]*; do (tr '\\0' ' ' < $p/cmdline) 2>/dev/null; echo; done | grep -c '^sleep 999 $'";
+    assert_eq!(world.says(&["exec", "--lab", "lab", "sh", "-c", count]), "1\n");
     // `exec` joins the processes of the lab.
     let kill = "for p in /proc/[0-9]*; do (tr '\\0' ' ' < $p/environ) 2>/dev/null | grep -q DRYRACK_PROCESS=killed && kill -9 ${p#/proc/}; done; true";
     assert_eq!(world.says(&["exec", "--lab", "lab", "sh", "-c", kill]), "");
@@ -297,8 +302,8 @@ fn processes_run_from_container_images() {
         [process.look]
         host = "deploy"
         image = "image:dnsmasq-container/oci.tar"
-        run = "echo deploy: $(cat /etc/hostname) $(ls /) $(ip -o address show eth0); touch /bin/new; exec sleep 1000"
-        ready.log = "deploy:"
+        run = "echo deploy: $(cat /etc/hostname) $(ls /) $(ip -o address show eth0); logger said; touch /bin/new /run/looked; exec sleep 1000"
+        ready.file = "/run/looked"
 
         [process.outside]
         image = "image:dnsmasq-container/oci.tar"
@@ -311,6 +316,8 @@ fn processes_run_from_container_images() {
     assert!(world.on("client", "busybox nslookup own.test 10.83.0.2").contains("10.83.0.77"));
     let look = world.says(&["logs", "--events", "look"]);
     assert!(look.contains("deploy: deploy bin dev etc") && look.contains("inet 10.83.0.2/24"), "{look}");
+    let log = world.says(&["logs", "deploy"]);
+    assert!(log.contains("said"), "{log}");
     let outside = world.says(&["logs", "--events", "outside"]);
     assert!(
         outside.contains("busybox") && outside.contains("inet 10.83.0.1/24") && !outside.contains("new"),
@@ -447,8 +454,13 @@ fn what_is_on_a_network_without_us_is_reached_from_a_host() {
     assert!(made.status().expect("ssh-keygen").success());
     let sshd = "ssh-keygen -q -t ed25519 -N '' -f /run/key && mkdir -p /run/sshd && /usr/sbin/sshd -D -e -h /run/key \
                 -o AuthorizedKeysFile=/etc/ssh/lab -o StrictModes=no -o PidFile=none";
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("a port")
+        .port();
     world.lab(&format!(
         "network.rack = {{ subnet = \"10.84.0.0/24\", probe-from = \"deploy\" }}\n\
+         publish.\"{port}\" = \"server:80\"\n\
          host.deploy.nic.rack.address = \"10.84.0.2\"\nhost.server.nic.rack.address = \"10.84.0.9\"\n\
          [process.web]\nhost = \"server\"\nrun = \"busybox httpd -f -h /srv\"\nready.tcp = 80\n\
          files = {{ \"/srv/page\" = \"page\" }}\n\
@@ -462,6 +474,9 @@ fn what_is_on_a_network_without_us_is_reached_from_a_host() {
     ));
     let up = world.says(&["up", "--detach", "lab"]) + &world.says(&["wait", "lab"]);
     assert!(!up.contains("--- exit code"), "{up}");
+    let mut fetch = std::process::Command::new("curl");
+    fetch.args(["-sS", "-m", "10", &format!("http://127.0.0.1:{port}/page")]);
+    assert_eq!(stdout(&run(&mut fetch)), "theirs\n");
     // Nobody of ours is on the network.
     let refused = world.says(&["exec", "--lab", "lab", "--", "ping", "-c1", "-W1", "10.84.0.9"]);
     assert!(refused.contains("--- exit code"), "{refused}");
@@ -482,7 +497,14 @@ fn what_is_on_a_network_without_us_is_reached_from_a_host() {
 #[test]
 fn a_host_changes_nothing_outside() {
     let world = World::new();
-    world.serve("");
+    for folder in ["new", "own"] {
+        fs::create_dir_all(world.home.path().join("lab").join(folder)).expect("a folder");
+    }
+    world.serve(
+        "[process.files]\nhost = \"deploy\"\nrun = \"exec sleep 1000\"\n[process.files.files]\n\
+         \"/srv/new\" = { path = \"new\", access = \"write\" }\n\"/srv/new/conf\" = \"www/hello\"\n\
+         \"/srv/own\" = { path = \"own\", access = \"copy\" }\n\"/srv/own/conf\" = \"www/hello\"\n",
+    );
     let on = |command: &str| world.on("deploy", command);
     let outside = |path: &str| fs::symlink_metadata(path).is_ok();
     for folder in ["/etc", "/var/lib", "/run", "/tmp", "/home", "/root", "/srv", "/mnt"] {
@@ -504,6 +526,27 @@ fn a_host_changes_nothing_outside() {
     let lab = world.home.path().join("lab");
     assert_eq!(fs::read_to_string(lab.join("www/hello")).unwrap(), "hello\n");
     assert!(on("echo x > /etc/dnsmasq.conf").contains("Read-only file system"));
+    // What is read-only stays so, and settings of the whole machine are.
+    for (change, why) in [
+        (
+            "busybox mount -o remount,bind,rw /etc/dnsmasq.conf; echo x > /etc/dnsmasq.conf",
+            "Read-only file system",
+        ),
+        ("mount -o remount,bind,rw /usr; touch /usr/dryrack-test-file", "Read-only file system"),
+        (
+            "busybox mount -o remount,bind,rw /run/dryrack/dryrack; echo > /run/dryrack/dryrack",
+            "Read-only file system",
+        ),
+        ("echo core > /proc/sys/kernel/core_pattern", "Read-only file system"),
+    ] {
+        let said = on(change);
+        assert!(said.contains(why) && said.contains("--- exit code"), "{change}: {said}");
+    }
+    assert_eq!(on("mount -t tmpfs none /mnt && mount -o remount,ro /mnt && echo mounted"), "mounted\n");
+    // A file in a folder that is given, and new ones beside it.
+    assert_eq!(on("cat /srv/new/conf && echo new > /srv/new/other && cat /srv/own/conf"), "hello\nhello\n");
+    assert_eq!(fs::read_to_string(lab.join("new/other")).unwrap(), "new\n");
+    assert!(!lab.join("own/conf").exists(), "a copy is not the folder");
     // A terminal, raw sockets and settings of its network work as for root.
     assert_eq!(
         on(
@@ -549,6 +592,47 @@ fn the_death_of_a_server_is_told_and_leaves_nothing() {
     let report = world.says(&["report"]);
     assert!(report.contains("process `dnsmasq` failed") && report.contains("host `client` died"), "{report}");
     world.home.assert_clean(Duration::from_secs(2), "after the lab");
+}
+
+#[test]
+fn a_lease_ends_and_its_name_servers_stay_on_the_host() {
+    let world = World::new();
+    let victim = world.write("victim", "kept\n");
+    world.write(
+        "udhcpd.conf",
+        "interface lan\nstart 10.83.0.100\nend 10.83.0.110\noption lease 15\nmin_lease 15\n\
+         option subnet 255.255.255.0\noption dns 10.83.0.9\nlease_file /tmp/leases\npidfile /tmp/pid\n",
+    );
+    world.lab(&format!(
+        r#"
+        network.lan.dhcp = "off"
+        host.server.nic.lan = "10.83.0.2"
+        host.client.nic.lan = "dhcp"
+
+        [process.udhcpd]
+        host = "server"
+        run = "sleep 2; touch /tmp/leases; exec busybox udhcpd -f /etc/udhcpd.conf"
+        files = {{ "/etc/udhcpd.conf" = "udhcpd.conf" }}
+
+        [process.link]
+        host = "client"
+        run = "ln -sf {} /etc/resolv.conf; echo linked; exec sleep 1000"
+        ready.log = "linked"
+        "#,
+        victim.display()
+    ));
+    let up = world.says(&["up", "--detach", "lab"]);
+    assert!(!up.contains("--- exit code"), "{up}");
+    let address = || world.on("client", "ip -4 -o address show dev lan");
+    wait_for("a lease", Duration::from_secs(30), || address().contains("10.83.0.10").then_some(()));
+    assert_eq!(
+        world.on("client", "cat /etc/resolv.conf; test -L /etc/resolv.conf || echo own"),
+        "nameserver 10.83.0.9\nown\n"
+    );
+    assert_eq!(fs::read_to_string(victim).unwrap(), "kept\n");
+    assert_eq!(world.says(&["power", "off", "server"]), "server is off\n");
+    wait_for("the end of the lease", Duration::from_secs(20), || address().is_empty().then_some(()));
+    assert_eq!(world.says(&["down"]), "lab lab is down\n");
 }
 
 #[test]

@@ -111,6 +111,12 @@ impl ContainerCache {
         let text = serde_json::to_vec(&reference).expect("a reference has only strings");
         fs::write(&new, text).doing("write", &new)?;
         fs::rename(&new, &pointer).doing("move", &new)?;
+        // An archive that has changed since makes what it was before stale.
+        for other in entries(&self.dir.join("references"))?.into_iter().filter(|other| *other != pointer) {
+            if read_reference(&other)?.image == reference.image {
+                fs::remove_file(&other).doing("delete", &other)?;
+            }
+        }
         Ok(unpacked)
     }
 
@@ -275,7 +281,11 @@ fn both(docker: BuildError, oci: BuildError) -> BuildError {
 /// Tells whether a registry is on this host, where docker does not demand TLS either.
 fn is_loopback(name: &str) -> bool {
     let host = name.split('/').next().unwrap_or_default();
-    host.split(':').next() == Some("localhost") || host.starts_with("127.") || host.starts_with("[::1]")
+    if host == "[::1]" || host.starts_with("[::1]:") {
+        return true;
+    }
+    let host = host.split(':').next().unwrap_or_default();
+    host == "localhost" || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Returns the reference of the only image in a layout that we wrote.

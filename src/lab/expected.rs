@@ -1,6 +1,7 @@
 //! What a lab leaves to others: from whom an answer is expected where none of its own services gives one.
 
 use super::{Boot, BootDevice, Dhcp, Lab, Network, Node, RelayTo, TftpBackend};
+use crate::name::NetworkName;
 
 /// Returns a sentence for each network whose nodes boot over it by servers of others.
 ///
@@ -41,26 +42,22 @@ pub fn expected_of_others(lab: &Lab) -> Vec<String> {
 
 /// Returns who can answer on a network, other than the lab's own services.
 fn answering(lab: &Lab, network: &Network) -> Option<String> {
-    let here =
-        |name: &Option<crate::name::NetworkName>| name.as_ref().is_none_or(|name| *name == network.name);
-    let mut processes: Vec<String> = lab
-        .processes
-        .values()
-        .filter(|process| here(&process.network))
-        .map(|process| format!("process `{}`", process.name))
-        .collect();
-    if processes.is_empty() {
-        processes = lab.processes.keys().map(|name| format!("process `{name}`")).collect();
-    }
+    let processes = lab.processes.values().filter(|process| process.may_answer_on(network, &lab.hosts));
+    let processes = processes.map(|process| format!("process `{}`", process.name));
     let on = |node: &&Node| node.nics.iter().any(|nic| nic.network == network.name);
-    // A node with a system of its own, or on another network too, may be a server.
+    // A node with a system of its own, or that boots from another network, may be a server.
+    let leases =
+        |name: &NetworkName| lab.networks.get(name).is_some_and(|network| network.leases().is_some());
     let serves = |node: &&Node| {
         node.disks.iter().any(|disk| disk.source.is_some())
-            || node.nics.iter().any(|nic| nic.network != network.name)
+            || node
+                .nics
+                .iter()
+                .any(|nic| nic.network != network.name && (!boots_from_network(node) || leases(&nic.network)))
     };
     let nodes = lab.nodes.values().filter(on).filter(serves).map(|node| format!("node `{}`", node.name));
     let cable = network.interface.iter().map(|interface| format!("a machine behind {interface}"));
-    let all: Vec<String> = processes.into_iter().chain(nodes).chain(cable).collect();
+    let all: Vec<String> = processes.chain(nodes).chain(cable).collect();
     (!all.is_empty()).then(|| all.join(" or "))
 }
 

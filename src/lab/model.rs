@@ -595,6 +595,18 @@ pub struct Publish {
     pub to: u16,
 }
 
+impl Process {
+    /// Tells whether it could be a server of a network: it runs where the bridges are, or on a host that is on it.
+    pub fn may_answer_on(&self, network: &Network, hosts: &BTreeMap<NodeName, Host>) -> bool {
+        match &self.host {
+            None => self.network.as_ref().is_none_or(|name| *name == network.name),
+            Some(host) => {
+                hosts.get(host).is_some_and(|host| host.nics.iter().any(|nic| nic.network == network.name))
+            }
+        }
+    }
+}
+
 /// A machine without a VM: namespaces that are plugged into networks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {

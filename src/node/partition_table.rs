@@ -54,6 +54,8 @@ pub struct Layout {
     pub table: TableKind,
     /// Whether the first sector contains boot code.
     pub boot_code: bool,
+    /// Whether that is GRUB's, which loads the rest from behind it and needs no active partition.
+    pub is_grub: bool,
     /// Its partitions.
     pub partitions: Vec<Partition>,
 }
@@ -68,10 +70,12 @@ pub fn layout(head: &[u8], size: u64) -> Result<Layout, String> {
         return Err("no partition table: its first sector is not signed".to_owned());
     }
     let boot_code = sector[..440].iter().any(|byte| *byte != 0);
+    // Its messages are in the sector.
+    let is_grub = sector[..440].windows(5).any(|text| text == b"GRUB ");
     let entries = sector[446..510].chunks_exact(16);
     if entries.clone().any(|entry| entry[4] == PROTECTIVE) {
         let partitions = gpt(head, size / SECTOR)?;
-        return Ok(Layout { table: TableKind::Gpt, boot_code, partitions });
+        return Ok(Layout { table: TableKind::Gpt, boot_code, is_grub, partitions });
     }
     let partitions = entries.filter(|entry| entry[4] != 0).map(|entry| {
         let (first, count) = (u64::from(le32(entry, 8)), u64::from(le32(entry, 12)));
@@ -82,7 +86,7 @@ pub fn layout(head: &[u8], size: u64) -> Result<Layout, String> {
         };
         Partition { first, last: (first + count).saturating_sub(1), role }
     });
-    Ok(Layout { table: TableKind::Mbr, boot_code, partitions: partitions.collect() })
+    Ok(Layout { table: TableKind::Mbr, boot_code, is_grub, partitions: partitions.collect() })
 }
 
 fn gpt(head: &[u8], sectors: u64) -> Result<Vec<Partition>, String> {
@@ -142,6 +146,7 @@ impl Layout {
             (Firmware::Bios, _, _) if !self.boot_code => Some("no program in the first sector"),
             (Firmware::Bios, TableKind::Gpt, None) => Some("no BIOS boot partition"),
             (Firmware::Bios, TableKind::Gpt, Some(false)) => Some("the BIOS boot partition is empty"),
+            (Firmware::Bios, TableKind::Mbr, _) if self.is_grub => None,
             (Firmware::Bios, TableKind::Mbr, None) => Some("no active partition"),
             (Firmware::Bios, TableKind::Mbr, Some(false)) => Some("the active partition is empty"),
             (Firmware::Bios, _, Some(true)) => None,
@@ -323,11 +328,15 @@ mod tests {
         let passive = check(&head, Firmware::Bios, &[1; 512]);
         head[0] = 0xeb;
         let code = check(&head, Firmware::Bios, &[1; 512]);
+        head[0x180..0x185].copy_from_slice(b"GRUB ");
+        let grub = check(&head, Firmware::Bios, &[0; 512]);
+        head[0x180..0x185].fill(0);
         head[446] = 0x80;
-        let seen = [passive, code, check(&head, Firmware::Bios, &[1; 512])];
+        let seen = [passive, code, grub, check(&head, Firmware::Bios, &[1; 512])];
         insta::assert_snapshot!(seen.join("\n"), @"
         no: MBR with 1 partition, but no program in the first sector
         no: MBR with 1 partition, but no active partition
+        MBR with 1 partition
         MBR with 1 partition (active)
         ");
     }

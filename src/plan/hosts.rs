@@ -24,9 +24,12 @@ impl Wiring<'_> {
             .filter(|process| process.host.as_ref() == Some(&host.name) && process.is_given_by_host());
         let towards_nat = |nic: &&HostNic| network(nic).is_some_and(|network| network.nat);
         let masquerade = host.nics.iter().filter(towards_nat).map(|nic| nic.interface.clone());
+        let mut nics = host.nics.iter();
+        let reachable = nics.find(|nic| network(nic).is_some_and(Network::is_reachable));
         HostMachinePlan {
             host: host.name.clone(),
             nics: host.nics.iter().map(|nic| self.host_nic(host, nic)).collect(),
+            network: reachable.or(host.nics.first()).map(|nic| nic.network.clone()),
             gateway: self.gateway(host),
             router: host.router,
             masquerade: masquerade.filter(|_| host.router).collect(),

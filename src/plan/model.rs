@@ -744,6 +744,9 @@ pub struct HostMachinePlan {
     pub host: NodeName,
     /// Its NICs.
     pub nics: Vec<HostNicPlan>,
+    /// The network on which probes reach it: the first one that is reachable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkName>,
     /// Its default route, apart from those that DHCP servers assign.
     pub gateway: Option<Ipv4Addr>,
     /// Whether it forwards IPv4 packets between its NICs.

@@ -39,6 +39,7 @@ mod request;
 pub mod ssh;
 mod status;
 pub mod store;
+mod strays;
 mod supervise;
 mod wire;
 

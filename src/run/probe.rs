@@ -147,9 +147,10 @@ impl ProbeContext {
             )
         });
         let hosts = plan.hosts.values().map(|host| {
-            let network = host.nics.first().map(|nic| nic.network.clone());
+            let network = host.network.clone();
             let server = network.as_ref().and_then(|network| plan.networks.get(network));
-            let address = host.nics.iter().find_map(|nic| nic.address).map(|net| net.addr().into());
+            let mut there = host.nics.iter().filter(|nic| Some(&nic.network) == network.as_ref());
+            let address = there.find_map(|nic| nic.address).map(|net| net.addr().into());
             let (firmware, dns) = (Firmware::default(), server.and_then(dns));
             (host.host.clone(), Target { address, network, firmware, dns })
         });

@@ -18,13 +18,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::strays::end_strays;
 use crate::event::{Emitter, Known, Source};
 use crate::hint::{Hint, chain};
 use crate::lab::{HttpCheck, Ready, Restart};
 use crate::name::ProcessName;
 use crate::node::host::{Space, SpaceWatch};
 use crate::plan::ProcessPlan;
-use crate::system::host::{EnteredNetwork, GivenFile, ImageRoot, ProgramOrders, Transport, is_bound};
+use crate::system::host::{
+    EnteredNetwork, GivenFile, ImageRoot, ProgramOrders, Transport, is_below, is_bound, own_root_of,
+    root_of_pid,
+};
 use crate::system::process::{Child, SpawnError, SpawnSpec, Spawner, search_path};
 
 /// The environment variable that marks processes which outlive the supervisor, with run and process.
@@ -245,6 +249,7 @@ impl Runner {
             files: self.files.clone(),
             copies: self.run_dir.join("process").join(plan.process.as_str()),
             host: self.space.as_ref().map(|space| space.pid()),
+            host_folder: self.space.as_ref().map(|space| space.folder().to_owned()),
             image: self.image.clone(),
         };
         let mut spec = match &plan.run {
@@ -321,6 +326,7 @@ impl Runner {
             if self.events.now().at.since(began) >= LONGEST_PAUSE {
                 pause = PAUSE;
             }
+            self.clear().await;
             timeout(pause, std::future::pending::<()>()).await.ok();
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -404,6 +410,31 @@ impl Runner {
         seen.unwrap_or(false)
     }
 
+    /// Tells whether a server answers on one of the addresses of its machine.
+    async fn answers(&self, check: &HttpCheck) -> bool {
+        let addresses = self.space.iter().flat_map(|space| space.addresses());
+        for address in std::iter::once(Ipv4Addr::LOCALHOST).chain(addresses) {
+            let to = SocketAddr::from((address, check.port));
+            let asked = (self.ask_http)(to, check.clone(), self.network());
+            if timeout(check.timeout, asked).await.unwrap_or(false) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Ends what the process left behind, which would be in the way of its next start.
+    async fn clear(&self) {
+        let mark = mark(&self.run_dir, &self.plan.process);
+        let ending = tokio::task::spawn_blocking(move || end_strays(|process| is_marked(process, &mark)));
+        let problem = match ending.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => chain(&*error.error),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(process = %self.plan.process, problem, "what a process left behind was not ended");
+    }
+
     /// Tells that the process is ready.
     fn is_ready(&self, ready: &Ready) {
         let (process, by) = (self.plan.process.clone(), ready.to_string());
@@ -420,20 +451,16 @@ impl Runner {
             let is_ready = match ready {
                 Ready::Udp(port) => self.is_bound(Transport::Udp, *port).await,
                 Ready::Tcp(port) => self.is_bound(Transport::Tcp, *port).await,
-                Ready::Http(check) => {
-                    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, check.port));
-                    let asked = (self.ask_http)(to, (**check).clone(), self.network());
-                    timeout(check.timeout, asked).await.unwrap_or(false)
-                }
+                Ready::Http(check) => self.answers(check).await,
                 // The reader of its output knows.
                 Ready::Log(_) => std::future::pending().await,
                 Ready::File(path) => {
-                    let root = match &self.space {
-                        Some(space) => space.root(),
-                        None => PathBuf::from(format!("/proc/{pid}/root")),
+                    let root = match (&self.space, &self.image) {
+                        (Some(space), None) => Some(space.root()),
+                        (None, None) => root_of_pid(pid),
+                        (on_host, Some(_)) => own_root_of(pid, on_host.is_some()),
                     };
-                    let inside = root.join(path.strip_prefix("/").unwrap_or(path));
-                    std::fs::symlink_metadata(inside).is_ok()
+                    root.is_some_and(|root| is_below(&root, path))
                 }
             };
             if is_ready {

@@ -16,6 +16,7 @@ use super::authority::Authority;
 use super::executor::{Failure, Host, Site};
 use super::process::{self, AskHttp, ProcessContext, Running};
 use super::reach::{Hosts, Reaching};
+use super::strays::end_strays;
 use super::wire::Wire;
 use crate::capture::{Recording, RecordingNotes};
 use crate::dissect::Segment;
@@ -37,9 +38,6 @@ use crate::system::{namespace, nft, sockets, sysctl};
 
 /// How long a link may take to come up: copper negotiates in about three seconds.
 const CABLE: Duration = Duration::from_secs(5);
-
-/// How often to look for processes that have to be killed.
-const PASSES: usize = 10;
 
 /// The inputs of a rack.
 pub struct RackParts {
@@ -193,6 +191,9 @@ impl Rack {
         let given = |(at, ProcessFile { source, access }): (&PathBuf, &ProcessFile)| {
             let missing = || Failure::new(io::Error::other(format!("there is no file {source}")));
             let source = (self.parts.resolve)(source).ok_or_else(missing)?;
+            // Links lead to something else once the process sees other files, and a copy of one to the original.
+            let source =
+                std::fs::canonicalize(&source).map_err(|error| file_failure("find", &source, error))?;
             Ok((at.clone(), GivenFile { source, access: *access }))
         };
         files.iter().map(given).collect()
@@ -445,42 +446,6 @@ pub(super) async fn reverse(undo: &Undo, run_dir: &Path, netlink: &Netlink) -> R
             }
         }
     }
-}
-
-/// Kills every process that matches a test of its folder in `/proc`: those that outlived their supervisor.
-fn end_strays(is_ours: impl Fn(&Path) -> bool) -> Result<(), Failure> {
-    // A process may start another one while it is being killed.
-    for _ in 0..PASSES {
-        if end_strays_once(&is_ours)? == 0 {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Kills the current matches, and returns their number.
-fn end_strays_once(is_ours: impl Fn(&Path) -> bool) -> Result<usize, Failure> {
-    let listed =
-        std::fs::read_dir("/proc").map_err(|source| file_failure("read", Path::new("/proc"), source))?;
-    let (mut killed, mut left) = (0, Vec::new());
-    for entry in listed.flatten() {
-        let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        // Processes of other users, and those that are ending, cannot be read.
-        if !is_ours(&entry.path()) {
-            continue;
-        }
-        killed += 1;
-        if let Err(error) = namespace::ProcessId::of(pid).and_then(namespace::ProcessId::kill)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            left.push(format!("process {pid}: {error}"));
-        }
-    }
-    if left.is_empty() {
-        return Ok(killed);
-    }
-    Err(Failure::new(io::Error::other(left.join("; "))))
 }
 
 #[derive(Debug, thiserror::Error)]

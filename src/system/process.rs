@@ -5,7 +5,7 @@
 //! long as the process.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -53,7 +53,10 @@ pub fn search_path() -> OsString {
     let folders = ourselves.filter_map(|file| file.parent().map(Path::to_owned));
     // A folder with a colon, in which nothing can be found, is the only reason to fail.
     let usable = folders.filter(|folder| folder.is_absolute() && !folder.to_string_lossy().contains(':'));
-    std::env::join_paths(program_folders().into_iter().chain(usable)).expect("no folder has a colon")
+    let mut seen = BTreeSet::new();
+    // A process of a process would get everything once more.
+    let all = program_folders().into_iter().chain(usable).filter(|folder| seen.insert(folder.clone()));
+    std::env::join_paths(all).expect("no folder has a colon")
 }
 
 /// Finds a program in `PATH`, and in folders that a normal user's `PATH` often lacks.

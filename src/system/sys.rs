@@ -196,38 +196,112 @@ const OTHER_IDS: &[libc::c_long] = &[
 /// In a user namespace with one ID nothing else would be possible, and servers that give up their privileges at start
 /// would end. A program that checks whether it did, such as sshd, still ends.
 pub(crate) fn pretend_other_ids() -> io::Result<()> {
-    // The layout of `seccomp_data` (seccomp(2)): the number of the call, then the architecture.
-    const NUMBER: u32 = 0;
-    const ARCHITECTURE: u32 = 4;
-    #[cfg(target_arch = "x86_64")]
-    const OURS: u32 = 0xC000_003E;
-    #[cfg(target_arch = "aarch64")]
-    const OURS: u32 = 0xC000_00B7;
-    let code = |code: u32| code as u16;
-    let statement = |operation: u32, k: u32| libc::sock_filter { code: code(operation), jt: 0, jf: 0, k };
-    let unless = |k: u32, skip: usize, otherwise: usize| libc::sock_filter {
-        code: code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K),
-        jt: skip as u8,
-        jf: otherwise as u8,
-        k,
-    };
-    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let calls = OTHER_IDS.len();
-    let mut filter = vec![statement(load, ARCHITECTURE), unless(OURS, 0, calls + 1), statement(load, NUMBER)];
+    let mut filter =
+        vec![bpf::load(bpf::ARCHITECTURE), bpf::equal(bpf::OURS, 0, calls + 1), bpf::load(bpf::NUMBER)];
     for (index, call) in OTHER_IDS.iter().enumerate() {
-        let number = u32::try_from(*call).map_err(io::Error::other)?;
-        filter.push(unless(number, calls - index, 0));
+        filter.push(bpf::equal(number(*call)?, calls - index, 0));
     }
-    filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW));
+    filter.push(bpf::ALLOW);
     // An error of 0 is success.
-    filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO));
-    let program = libc::sock_fprog {
-        len: u16::try_from(filter.len()).map_err(io::Error::other)?,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: the program and its instructions outlive the call, which copies them.
-    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    filter.push(bpf::fail(0));
+    bpf::install(&mut filter)
+}
+
+/// Makes the kernel refuse to make a mount writable, to this process and to all that it starts.
+///
+/// What the lab file gives as read-only is mounted in a namespace that belongs to the host, and whose root could
+/// otherwise undo it.
+pub(crate) fn keep_read_only() -> io::Result<()> {
+    /// `mount` and `mount_setattr` of 32-bit programs, which have the same numbers for x86 and ARM.
+    const NARROW: [u32; 2] = [21, 442];
+    /// The bit of calls of the x32 ABI.
+    const X32: u32 = 0x4000_0000;
+    let (mount, attributes) = (number(libc::SYS_mount)?, number(libc::SYS_mount_setattr)?);
+    bpf::install(&mut [
+        bpf::load(bpf::ARCHITECTURE),
+        bpf::equal(bpf::OURS, 4, 0),
+        bpf::load(bpf::NUMBER),
+        bpf::equal(NARROW[0], 10, 0),
+        bpf::equal(NARROW[1], 10, 0),
+        bpf::ALLOW,
+        bpf::load(bpf::NUMBER),
+        bpf::equal(attributes, 7, 0),
+        bpf::equal(attributes | X32, 6, 0),
+        bpf::equal(mount, 1, 0),
+        bpf::equal(mount | X32, 0, 2),
+        bpf::load(bpf::argument(3)),
+        bpf::any(libc::MS_REMOUNT as u32, 3, 0),
+        bpf::ALLOW,
+        bpf::fail(libc::EPERM),
+        // Programs then use `mount`.
+        bpf::fail(libc::ENOSYS),
+        bpf::any(libc::MS_RDONLY as u32, 0, 1),
+        bpf::ALLOW,
+        bpf::fail(libc::EPERM),
+    ])
+}
+
+fn number(call: libc::c_long) -> io::Result<u32> {
+    u32::try_from(call).map_err(io::Error::other)
+}
+
+/// Filters of system calls (seccomp(2)).
+mod bpf {
+    use std::io;
+
+    use nix::libc;
+
+    /// Where `seccomp_data` has the number of the call, and the architecture.
+    pub(super) const NUMBER: u32 = 0;
+    pub(super) const ARCHITECTURE: u32 = 4;
+    #[cfg(target_arch = "x86_64")]
+    pub(super) const OURS: u32 = 0xC000_003E;
+    #[cfg(target_arch = "aarch64")]
+    pub(super) const OURS: u32 = 0xC000_00B7;
+    pub(super) const ALLOW: libc::sock_filter =
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW);
+
+    const fn statement(operation: u32, k: u32) -> libc::sock_filter {
+        libc::sock_filter { code: operation as u16, jt: 0, jf: 0, k }
+    }
+
+    /// Where `seccomp_data` has the lower half of an argument.
+    pub(super) const fn argument(index: u32) -> u32 {
+        16 + 8 * index
+    }
+
+    pub(super) const fn load(from: u32) -> libc::sock_filter {
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, from)
+    }
+
+    /// Skips some instructions if the loaded value equals another one, otherwise others.
+    pub(super) const fn equal(to: u32, skip: usize, otherwise: usize) -> libc::sock_filter {
+        let code = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        libc::sock_filter { code: code as u16, jt: skip as u8, jf: otherwise as u8, k: to }
+    }
+
+    /// Skips some instructions if the loaded value has one of some bits, otherwise others.
+    pub(super) const fn any(of: u32, skip: usize, otherwise: usize) -> libc::sock_filter {
+        let code = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+        libc::sock_filter { code: code as u16, jt: skip as u8, jf: otherwise as u8, k: of }
+    }
+
+    /// Ends the call with an error.
+    pub(super) const fn fail(error: libc::c_int) -> libc::sock_filter {
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | error as u32)
+    }
+
+    pub(super) fn install(filter: &mut [libc::sock_filter]) -> io::Result<()> {
+        let program = libc::sock_fprog {
+            len: u16::try_from(filter.len()).map_err(io::Error::other)?,
+            filter: filter.as_mut_ptr(),
+        };
+        // SAFETY: the program and its instructions outlive the call, which copies them.
+        let done =
+            unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+        if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
 }
 
 /// Ignores the terminal's interrupts while a child owns the terminal.

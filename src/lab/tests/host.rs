@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::{BASE, check_more, lab};
+use super::{BASE, check, check_more, lab};
 
 #[test]
 fn a_host_has_nics_with_addresses_of_their_networks() {
@@ -157,4 +157,89 @@ fn nodes_are_not_given_the_addresses_of_hosts() {
     let host = lab.hosts.values().next().unwrap();
     assert_eq!(host.nics[0].address.unwrap().to_string(), "10.0.0.10/24");
     assert!(lab.expectations.is_empty());
+}
+
+#[test]
+fn nothing_of_a_host_is_taken() {
+    let hosts = "host.b.nic.lan = { address = \"dhcp\", mac = \"52:54:00:00:00:01\" }\n\
+                 host.c.nic.lan = { address = \"dhcp\", mac = \"52:54:00:00:00:01\" }\n\
+                 host.d.nic.lan = { address = \"dhcp\", interface = \"eth%d\" }\n\
+                 host.e.nic.all = { network = \"lan\", address = \"dhcp\" }\n\
+                 host.f.nic.lan = { address = \"dhcp\", interface = \"all\" }\n\
+                 node.a.nic.lan.mac = \"52:54:00:00:00:02\"\nhost.g.nic.lan = { address = \"dhcp\", mac = \"52:54:00:00:00:02\" }\n\
+                 publish.8080 = \"h:80\"\npublish.8081 = \"i:80\"\nhost.h.nic.lan = \"dhcp\"\nhost.i.nic.lan = \"10.0.0.9\"\n";
+    assert_snapshot!(check_more(hosts), @r#"
+    error[L106]: 52:54:00:00:00:01 is already the MAC address of `b`
+     --> lab.toml:6:44
+      |
+    6 | host.c.nic.lan = { address = "dhcp", mac = "52:54:00:00:00:01" }
+      |                                            ^^^^^^^^^^^^^^^^^^^
+      |
+      = help: remove `mac`: each NIC then gets its own, the same in every run
+
+    error[L009]: `eth%d` is not a name for the interface of a NIC
+     --> lab.toml:7:50
+      |
+    7 | host.d.nic.lan = { address = "dhcp", interface = "eth%d" }
+      |                                                  ^^^^^^^
+      |
+      = help: use letters, digits, dots, dashes and underscores, as in "eth0"
+
+    error[L009]: `all` cannot be the name of an interface
+     --> lab.toml:8:12
+      |
+    8 | host.e.nic.all = { network = "lan", address = "dhcp" }
+      |            ^^^
+      |
+      = help: set `interface`, a name of at most 15 characters
+
+    error[L009]: `all` is not a name for the interface of a NIC
+     --> lab.toml:9:50
+      |
+    9 | host.f.nic.lan = { address = "dhcp", interface = "all" }
+      |                                                  ^^^^^
+      |
+      = help: use letters, digits, dots, dashes and underscores, as in "eth0"
+
+    error[L106]: 52:54:00:00:00:02 is already the MAC address of `a`
+      --> lab.toml:11:44
+       |
+    11 | host.g.nic.lan = { address = "dhcp", mac = "52:54:00:00:00:02" }
+       |                                            ^^^^^^^^^^^^^^^^^^^
+       |
+       = help: remove `mac`: each NIC then gets its own, the same in every run
+
+    error[L119]: `h` has no fixed address, so its port cannot be published
+      --> lab.toml:12:16
+       |
+    12 | publish.8080 = "h:80"
+       |                ^^^^^^
+       |
+       = help: add one: host.h.nic.lan.address = "…"
+
+    6 errors; for more, run `dryrack explain L106`
+    "#);
+}
+
+#[test]
+fn a_process_answers_on_the_networks_of_its_host() {
+    let text = |host: &str| {
+        format!(
+            "dryrack = 1\nnetwork.lan = {{ subnet = \"10.0.0.0/24\" }}\nnetwork.far.address = \"10.1.0.1/24\"\n\
+             host.near.nic.lan = \"10.0.0.2\"\nhost.away.nic.far = \"10.1.0.2\"\n\
+             node.n.nic.lan = {{}}\nprocess.p = {{ run = \"dnsmasq -k\", host = \"{host}\" }}\n"
+        )
+    };
+    assert_snapshot!(check(&text("away")), @r#"
+    warning[L145]: nobody assigns addresses on network `lan` where nobody of Dryrack is
+     --> lab.toml:2:26
+      |
+    2 | network.lan = { subnet = "10.0.0.0/24" }
+      |                          ^^^^^^^^^^^^^
+      |
+      = help: use `dhcp = "server"`, or start the other DHCP server in the lab, as in `[process.NAME]`
+
+    1 warning; for more, run `dryrack explain L145`
+    "#);
+    assert_snapshot!(check(&text("near")), @"");
 }

@@ -15,8 +15,10 @@ use crate::config::{
 };
 use crate::diag::{Code, Diagnostic, Span, nearest};
 use crate::lab::options::{self, Known, NoOption, OPTIONS, Octets, Written};
-use crate::lab::{Dhcp, DhcpOptions, DhcpRelay, DhcpServer, Network, Node, RelayTo, UnknownClients};
-use crate::name::{Mac, NetworkName, NodeName};
+use crate::lab::{
+    Dhcp, DhcpOptions, DhcpRelay, DhcpServer, Host, Network, Node, Process, RelayTo, UnknownClients,
+};
+use crate::name::{Mac, NetworkName, NodeName, ProcessName};
 
 const LEASE: Duration = Duration::from_hours(1);
 
@@ -249,6 +251,8 @@ impl Check<'_> {
         &mut self,
         networks: &BTreeMap<NetworkName, Network>,
         nodes: &BTreeMap<NodeName, Node>,
+        hosts: &BTreeMap<NodeName, Host>,
+        processes: &BTreeMap<ProcessName, Process>,
     ) {
         let raw = self.raw;
         for (key, raw) in &raw.network.entries {
@@ -261,6 +265,9 @@ impl Check<'_> {
                 Dhcp::Off if raw.dhcp.is_missing() => "with `services = \"off\"`",
                 Dhcp::Off => "with `dhcp = \"off\"`",
             };
+            if processes.values().any(|process| process.may_answer_on(network, hosts)) {
+                continue;
+            }
             let here = |node: &&Node| node.nics.iter().any(|nic| nic.network == network.name);
             let mut nodes = nodes.values().filter(here).peekable();
             // A node that has its system from elsewhere may be a DHCP server.

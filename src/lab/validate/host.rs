@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::Check;
+use super::network::{is_of_kernel, is_plain};
 use crate::config::{Field, Located, RawHost, RawHostAddress, RawHostNic, RawStart, Short, Text};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lab::{Expectation, Host, HostNic, Network, Start};
+use crate::lab::{Expectation, Host, HostNic, Network, Node, Start};
 use crate::name::{ExpectName, IfName, Mac, NetworkName, NicName, NodeName};
 
 /// More than a hand-written file needs.
@@ -20,6 +21,7 @@ impl Check<'_> {
     pub(super) fn hosts(
         &mut self,
         networks: &BTreeMap<NetworkName, Network>,
+        nodes: &BTreeMap<NodeName, Node>,
         expectations: &BTreeMap<ExpectName, Expectation>,
     ) -> BTreeMap<NodeName, Host> {
         let raw = self.raw;
@@ -40,7 +42,35 @@ impl Check<'_> {
                 hosts.insert(host.name.clone(), host);
             }
         }
+        self.macs_of_hosts(&hosts, nodes, networks);
         hosts
+    }
+
+    /// Reports MAC addresses of hosts that somebody else has.
+    fn macs_of_hosts(
+        &mut self,
+        hosts: &BTreeMap<NodeName, Host>,
+        nodes: &BTreeMap<NodeName, Node>,
+        networks: &BTreeMap<NetworkName, Network>,
+    ) {
+        let of_networks = networks
+            .values()
+            .map(|network| (network.mac, format!("the bridge of network `{}`", network.name)));
+        let of_nodes =
+            nodes.values().flat_map(|node| node.nics.iter().map(|nic| (nic.mac, format!("`{}`", node.name))));
+        let mut taken: BTreeMap<Mac, String> = of_networks.chain(of_nodes).collect();
+        let raw = self.raw;
+        for (key, host) in raw.host.entries.iter().filter_map(|(key, raw)| Some((key, raw.as_ref()?))) {
+            let Some(made) = hosts.values().find(|host| host.name.as_str() == key.value) else { continue };
+            for nic in &made.nics {
+                let Some(whose) = taken.insert(nic.mac, format!("`{}`", made.name)) else { continue };
+                let written = host.nic.entries.iter().find(|(key, _)| key.value == nic.name.as_str());
+                let span = written.and_then(|(_, raw)| raw.as_ref()?.0.mac.span()).unwrap_or(&key.span);
+                let what = format!("{} is already the MAC address of {whose}", nic.mac);
+                let help = "remove `mac`: each NIC then gets its own, the same in every run";
+                self.report(Diagnostic::new(Code::MacTaken, span.clone(), what).help(help));
+            }
+        }
     }
 
     fn host(
@@ -95,7 +125,17 @@ impl Check<'_> {
         };
         let address = self.needed(&raw.address, "address = \"dhcp\"", &key.span);
         let interface = match &raw.interface {
-            Field::Given(word) => Some(word.value.0.clone()),
+            Field::Given(Located { value: Text(interface), span }) => {
+                if !is_plain(interface) || is_of_kernel(interface) {
+                    let help = "use letters, digits, dots, dashes and underscores, as in \"eth0\"";
+                    self.malformed(
+                        span,
+                        format!("`{interface}` is not a name for the interface of a NIC"),
+                        help,
+                    );
+                }
+                Some(interface.clone())
+            }
             Field::Missing => self.interface_of(&name, &key.span),
             Field::Bad => None,
         };
@@ -124,7 +164,7 @@ impl Check<'_> {
 
     /// Returns the interface that is named like its NIC, or reports that no interface can be.
     fn interface_of(&mut self, nic: &NicName, span: &Span) -> Option<IfName> {
-        let interface = nic.as_str().parse::<IfName>().ok().filter(|name| name.as_str() != "lo");
+        let interface = nic.as_str().parse::<IfName>().ok().filter(|name| !is_of_kernel(name));
         if interface.is_none() {
             let what = format!("`{nic}` cannot be the name of an interface");
             self.malformed(span, what, "set `interface`, a name of at most 15 characters");

@@ -73,7 +73,7 @@ impl Check<'_> {
             .map(|node| (node.name.clone(), node))
             .collect();
         self.memory_of_all(&nodes);
-        let hosts = self.hosts(&networks, &expectations);
+        let hosts = self.hosts(&networks, &nodes, &expectations);
         self.probed_from(&mut networks, &hosts);
         let processes = self.processes(&networks, &expectations);
         // The exit of a process cannot be awaited before its start.
@@ -87,10 +87,8 @@ impl Check<'_> {
         self.probes_reach(&networks, &nodes, &hosts, &expectations);
         self.names_are_served(&networks, &expectations);
         self.profiles_are_served(&networks, &nodes, &profiles, &processes);
-        if processes.is_empty() {
-            self.nobody_leases(&networks, &nodes);
-        }
-        let publish = self.published(&nodes, &networks);
+        self.nobody_leases(&networks, &nodes, &hosts, &processes);
+        let publish = self.published(&nodes, &hosts, &networks);
         Some(Lab {
             name: self.lab.clone()?,
             file: self.around.file.clone(),

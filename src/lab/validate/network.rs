@@ -21,6 +21,17 @@ const DOMAIN: &str = "lab";
 /// The interface of the lab's uplink.
 const UPLINK: &str = "wan";
 
+/// Tells whether the kernel takes the name of an interface as it is: it would replace `%d` by a number, and takes
+/// neither `:` nor `/`.
+pub(super) fn is_plain(name: &IfName) -> bool {
+    name.as_str().chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+/// Tells whether the kernel has an interface or settings of its own by this name (`/proc/sys/net/ipv4/conf`).
+pub(super) fn is_of_kernel(name: &IfName) -> bool {
+    matches!(name.as_str(), "lo" | "all" | "default")
+}
+
 impl Check<'_> {
     pub(super) fn networks(&mut self, position: Isolation) -> BTreeMap<NetworkName, Network> {
         let mut networks: BTreeMap<NetworkName, Network> = BTreeMap::new();
@@ -98,9 +109,7 @@ impl Check<'_> {
         let Some(Located { value: Text(bridge), span }) = raw.bridge.given() else {
             return IfName::new(name.as_str()).ok().filter(|_| position == Isolation::Private);
         };
-        // The kernel would replace `%d` by a number, and takes neither `:` nor `/`.
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if !bridge.as_str().chars().all(plain) {
+        if !is_plain(bridge) {
             let help = "use letters, digits, dots, dashes and underscores, as in \"br0\"";
             self.malformed(span, format!("`{bridge}` is not a name for a bridge"), help);
         }

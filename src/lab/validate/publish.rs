@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use super::Check;
 use super::reach::{address_help, unreachable};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lab::{Isolation, Network, Node, Publish};
+use crate::lab::{Host, HostNic, Isolation, Network, Node, Publish};
 use crate::name::{NetworkName, NodeName};
 
 impl Check<'_> {
     pub(super) fn published(
         &mut self,
         nodes: &BTreeMap<NodeName, Node>,
+        hosts: &BTreeMap<NodeName, Host>,
         networks: &BTreeMap<NetworkName, Network>,
     ) -> Vec<Publish> {
         let raw = self.raw;
@@ -65,9 +66,24 @@ impl Check<'_> {
                 published.extend(port.map(|port| Publish { port, node: None, address, to }));
                 continue;
             }
-            let Some(name) = self.node_named(name, &target.span) else { continue };
-            let Some(node) = nodes.get(&name) else { continue };
-            if let Some(network) = unreachable(node.nics.iter().map(|nic| &nic.network), networks) {
+            let (name, first, nics): (_, _, Vec<_>) =
+                match hosts.values().find(|host| host.name.as_str() == name) {
+                    Some(host) => {
+                        let fixed = |nic: &HostNic| nic.address.map(|net| net.addr());
+                        let first =
+                            host.nics.first().map(|nic| format!("host.{}.nic.{}", host.name, nic.name));
+                        let nics = host.nics.iter().map(|nic| (&nic.network, fixed(nic))).collect();
+                        (host.name.clone(), first, nics)
+                    }
+                    None => {
+                        let Some(name) = self.node_named(name, &target.span) else { continue };
+                        let Some(node) = nodes.get(&name) else { continue };
+                        let first = node.nics.first().map(|nic| format!("node.{name}.nic.{}", nic.name));
+                        let nics = node.nics.iter().map(|nic| (&nic.network, nic.address)).collect();
+                        (name, first, nics)
+                    }
+                };
+            if let Some(network) = unreachable(nics.iter().map(|(network, _)| *network), networks) {
                 let what = format!(
                     "nothing of the lab reaches `{name}`: its network `{}` has no address",
                     network.name
@@ -76,17 +92,17 @@ impl Check<'_> {
                 self.report(diagnostic.help(address_help(network)));
                 continue;
             }
-            let reachable =
-                node.nics.iter().filter(|nic| networks.get(&nic.network).is_none_or(Network::is_reachable));
-            let Some(address) = reachable.filter_map(|nic| nic.address).next() else {
+            let mut reachable =
+                nics.iter().filter(|(network, _)| networks.get(*network).is_none_or(Network::is_reachable));
+            let Some(address) = reachable.find_map(|(_, address)| *address) else {
                 self.report(
                     Diagnostic::new(
                         Code::PublishNowhere,
                         target.span.clone(),
                         format!("`{name}` has no fixed address, so its port cannot be published"),
                     )
-                    .help(match node.nics.first() {
-                        Some(nic) => format!("add one: node.{name}.nic.{}.address = \"…\"", nic.name),
+                    .help(match first {
+                        Some(nic) => format!("add one: {nic}.address = \"…\""),
                         None => "give it a NIC with an `address`".into(),
                     }),
                 );

@@ -9,7 +9,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use tokio::time::timeout;
 
 use super::Space;
-use crate::event::{Emitter, Known, LearnedBy, LearnedFrom, Service};
+use crate::event::{Emitter, Known, LearnedBy, LearnedFrom, RunTime, Service};
 use crate::name::NodeName;
 use crate::plan::HostNicPlan;
 use crate::wire::dhcp::{Asked, Asking, Lease, Told};
@@ -20,6 +20,8 @@ const CLIENT: u16 = 68;
 /// How long an answer is awaited first, and at most: dnsmasq looks for three seconds whether an address is in use.
 const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(8);
+/// How long an address that could not be set is not asked for again.
+const RETRY: Duration = Duration::from_secs(10);
 /// A packet of DHCP is smaller.
 const PACKET: usize = 1500;
 
@@ -34,18 +36,34 @@ pub(super) async fn keep(host: NodeName, nic: HostNicPlan, space: Arc<Space>, ev
         }
     };
     let mut current: Option<Lease> = None;
+    // When the current lease ends.
+    let mut end: Option<RunTime> = None;
     loop {
-        let leased = lease(&host, &nic, &socket, current.as_ref()).await;
-        if let (Some(before), false) = (&current, leased.as_ref().is_some_and(|lease| keeps(&current, lease)))
-        {
-            space.take_address(&nic, before).await;
-            current = None;
+        let asked = events.now().at;
+        let answer = lease(&host, &nic, &socket, current.as_ref());
+        let leased = match end {
+            Some(end) => timeout(end.since(asked), answer).await.unwrap_or(Answered::Nothing),
+            None => answer.await,
+        };
+        let is_over = end.is_some_and(|end| events.now().at >= end);
+        let goes_on = match (&current, &leased) {
+            (Some(current), Answered::Lease(lease)) => current.address == lease.address,
+            // Until its end it is kept, even if nobody answers.
+            (Some(_), Answered::Nothing) => !is_over,
+            (Some(_), Answered::Refused) | (None, _) => false,
+        };
+        if let Some(before) = current.take_if(|_| !goes_on) {
+            space.take_address(&nic, &before).await;
+            end = None;
         }
-        let Some(lease) = leased else { continue };
+        let Answered::Lease(lease) = leased else { continue };
         if current.is_none() {
             if let Err(error) = space.set_address(&nic, &lease).await {
                 let error = format!("cannot set the address that {host} leased: {error}");
                 events.emit_of(&host, Known::ServiceFailed { service: Service::Dhcp, error });
+                space.take_address(&nic, &lease).await;
+                timeout(RETRY, std::future::pending::<()>()).await.ok();
+                continue;
             }
             let (network, address) = (nic.network.clone(), lease.address.addr().into());
             let from = LearnedFrom::AnotherServer(lease.server.map(Into::into));
@@ -53,6 +71,7 @@ pub(super) async fn keep(host: NodeName, nic: HostNicPlan, space: Arc<Space>, ev
         }
         // Half of its time, as RFC 2131 says.
         let pause = lease.holds.map(|holds| (holds / 2).max(Duration::from_secs(1)));
+        end = lease.holds.map(|holds| asked + holds);
         current = Some(lease);
         match pause {
             Some(pause) => {
@@ -63,9 +82,11 @@ pub(super) async fn keep(host: NodeName, nic: HostNicPlan, space: Arc<Space>, ev
     }
 }
 
-/// Tells whether a new lease is of the same address.
-fn keeps(current: &Option<Lease>, lease: &Lease) -> bool {
-    current.as_ref().is_some_and(|current| current.address == lease.address)
+/// What became of a request.
+enum Answered {
+    Lease(Lease),
+    Refused,
+    Nothing,
 }
 
 /// Opens the socket of a client, which has no address yet.
@@ -91,13 +112,13 @@ async fn open(nic: &HostNicPlan, space: &Space) -> io::Result<tokio::net::UdpSoc
         .await
 }
 
-/// Gets a lease, or a longer one. `None` if nobody answered, or the address was refused.
+/// Gets a lease, or a longer one.
 async fn lease(
     host: &NodeName,
     nic: &HostNicPlan,
     socket: &tokio::net::UdpSocket,
     current: Option<&Lease>,
-) -> Option<Lease> {
+) -> Answered {
     let random = uuid::Uuid::new_v4().into_bytes();
     let xid = u32::from_be_bytes([random[0], random[1], random[2], random[3]]);
     let asking = Asking { mac: nic.mac, xid, name: host.as_str() };
@@ -115,12 +136,12 @@ async fn lease(
         }
         match timeout(patience, answer(&asking, socket)).await {
             Ok(Told::Offer { address, server }) => asked = Asked::Offered { address, server },
-            Ok(Told::Lease(lease)) => return Some(lease),
-            Ok(Told::Refused) => return None,
+            Ok(Told::Lease(lease)) => return Answered::Lease(lease),
+            Ok(Told::Refused) => return Answered::Refused,
             Err(_) => patience = (patience * 2).min(LONGEST_PATIENCE),
         }
     }
-    None
+    Answered::Nothing
 }
 
 /// Waits for an answer to a client.

@@ -5,10 +5,11 @@
 
 mod lease;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +27,7 @@ use crate::node::{
     NodeError, Power, Work,
 };
 use crate::plan::{HostMachinePlan, HostNicPlan};
-use crate::system::host::{EnteredNetwork, GivenFile, HostNamespaces, HostOrders};
+use crate::system::host::{EnteredNetwork, GivenFile, HostNamespaces, HostOrders, write_below};
 use crate::system::netlink::{Netlink, NetlinkError};
 use crate::system::{nft, sysctl};
 use crate::wire::dhcp::Lease;
@@ -39,6 +40,11 @@ const PID: &str = "pid";
 pub struct Space {
     namespaces: HostNamespaces,
     netlink: Netlink,
+    /// Its folder in the run folder.
+    folder: PathBuf,
+    addresses: Mutex<BTreeSet<Ipv4Addr>>,
+    /// The lab file gives its `/etc/resolv.conf`.
+    has_resolver: bool,
 }
 
 impl Space {
@@ -47,7 +53,19 @@ impl Space {
         self.namespaces.pid()
     }
 
-    /// Returns the path of its root, as seen by us.
+    /// Returns its folder in the run folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns the addresses that it has.
+    pub fn addresses(&self) -> Vec<Ipv4Addr> {
+        lock(&self.addresses).iter().copied().collect()
+    }
+
+    /// Returns the path of its root, as seen by us. Links below it lead out of it; see [`is_below`].
+    ///
+    /// [`is_below`]: crate::system::host::is_below
     pub fn root(&self) -> PathBuf {
         self.namespaces.root()
     }
@@ -69,7 +87,8 @@ impl Space {
         if let Some(router) = lease.router {
             self.netlink.default_route(router).await.map_err(failed)?;
         }
-        if lease.nameservers.is_empty() {
+        lock(&self.addresses).insert(lease.address.addr());
+        if lease.nameservers.is_empty() || self.has_resolver {
             return Ok(());
         }
         let mut text: String =
@@ -77,11 +96,12 @@ impl Space {
         if let Some(domain) = &lease.domain {
             text.extend(["search ", domain.as_str(), "\n"]);
         }
-        std::fs::write(self.namespaces.root().join("etc/resolv.conf"), text)
+        write_below(&self.namespaces.root(), Path::new("etc"), "resolv.conf", &text)
     }
 
     /// Takes a leased address away.
     async fn take_address(&self, nic: &HostNicPlan, lease: &Lease) {
+        lock(&self.addresses).remove(&lease.address.addr());
         // The interface may be gone with its network.
         self.netlink.delete_address(&nic.interface, lease.address).await.ok();
     }
@@ -194,13 +214,21 @@ impl HostMachine {
         self.body.events.emit_of(self.name(), Known::PoweredOn {});
         let mut tasks = lock(&self.tasks);
         *tasks = JoinSet::new();
+        self.body.on.send_replace(Some(Arc::clone(&space)));
         tasks.spawn(Arc::clone(&self.body).read_log(log));
         for nic in self.body.plan.nics.iter().filter(|nic| nic.address.is_none()) {
             let events = self.body.events.clone();
-            tasks.spawn(lease::keep(self.name().clone(), nic.clone(), Arc::clone(&space), events));
+            let keep = lease::keep(self.name().clone(), nic.clone(), Arc::clone(&space), events);
+            let mut on = self.body.on.subscribe();
+            // It must not keep the namespaces of a host that is off.
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = keep => {}
+                    _ = on.wait_for(Option::is_none) => {}
+                }
+            });
         }
-        tasks.spawn(Arc::clone(&self.body).watch_over(Arc::clone(&space)));
-        self.body.on.send_replace(Some(space));
+        tasks.spawn(Arc::clone(&self.body).watch_over(space));
         Ok(())
     }
 
@@ -239,6 +267,7 @@ impl Body {
         let HostMachinePlan {
             host,
             nics,
+            network: _,
             gateway,
             router,
             masquerade,
@@ -295,7 +324,16 @@ impl Body {
         settings.await.map_err(io_error(what))?;
         let pid = self.folder.join(PID);
         std::fs::write(&pid, namespaces.pid().to_string()).map_err(io_error("write the PID of the host"))?;
-        Ok((Space { namespaces, netlink }, log))
+        let addresses = nics.iter().filter_map(|nic| nic.address).map(|net| net.addr()).collect();
+        let resolver = Path::new("/etc/resolv.conf");
+        let space = Space {
+            namespaces,
+            netlink,
+            folder: self.folder.clone(),
+            addresses: Mutex::new(addresses),
+            has_resolver: self.files.keys().any(|given| resolver.starts_with(given)),
+        };
+        Ok((space, log))
     }
 
     /// Emits what programs write to `/dev/log`.

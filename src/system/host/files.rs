@@ -46,10 +46,12 @@ pub(super) fn give(
         let is_folder = fs::metadata(&from).map_err(failed)?.is_dir();
         points.make(to, if is_folder { Point::Folder } else { Point::File }).map_err(failed)?;
         bind(&from, to).map_err(failed)?;
-        if *access == Access::ReadOnly {
-            // The mount covers a link, if there was one.
-            let at = fs::canonicalize(to).map_err(failed)?;
-            make_read_only(&at).map_err(failed)?;
+        // The mount covers a link, if there was one.
+        let at = fs::canonicalize(to).map_err(failed)?;
+        match access {
+            Access::ReadOnly => make_read_only(&at).map_err(failed)?,
+            // What is given below is then in the folder itself, as new files are.
+            Access::Copy | Access::Write => points.allow(at),
         }
     }
     Ok(())

@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::mount::MsFlags;
-use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid, fchownat, setgid, setgroups, setuid};
 use serde::{Deserialize, Serialize};
 
 use super::files::{GivenFile, give};
@@ -68,12 +69,13 @@ impl ImageRoot {
         files: &BTreeMap<PathBuf, GivenFile>,
         folder: &Path,
         names: &[(&str, String)],
+        log: Option<&Path>,
     ) -> Result<(), NamespaceError> {
         let at = folder.join("root");
         let what = "cannot build the root of the image";
         let root = self.build(&at).map_err(failed(what))?;
         pivot(&root).map_err(failed("cannot change to the root of the image"))?;
-        devices().map_err(failed("cannot make the devices of the image"))?;
+        devices(log).map_err(failed("cannot make the devices of the image"))?;
         let points = MountPoints::new(WORKSHOP.into()).own(Path::new("/"));
         let mut points = points.map_err(failed("cannot prepare the files of the process"))?;
         self.give_to_owners();
@@ -141,9 +143,8 @@ impl ImageRoot {
     /// Gives files to their owners. Must be called in its root.
     fn give_to_owners(&self) {
         for Owner { path, user, group } in &self.container.owners {
-            let path = Path::new("/").join(path);
             // Where there are no other users, everything stays root's.
-            if let Err(error) = lchown(&path, Some(*user), Some(*group)) {
+            if let Err(error) = give_to(path, *user, *group) {
                 tracing::debug!(path = %path.display(), %error, "a file of an image stays root's");
             }
         }
@@ -161,6 +162,20 @@ impl ImageRoot {
             .and_then(|()| setuid(Uid::from_raw(*user)));
         done.map_err(|e| failed(format!("cannot become the user {user} of the image"))(e.into()))
     }
+}
+
+/// Gives a file of the image to its owner. Links do not lead out of the image.
+fn give_to(path: &Path, user: u32, group: u32) -> io::Result<()> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let root = open("/", flags, Mode::empty())?;
+    // The root of the user's machine is another file system.
+    let how =
+        OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_XDEV);
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = openat2(&root, folder, how)?;
+    let owner = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+    Ok(fchownat(&folder, name, owner.0, owner.1, AtFlags::AT_SYMLINK_NOFOLLOW)?)
 }
 
 fn mount_overlay(at: &Path, options: &OsString) -> io::Result<()> {

@@ -10,7 +10,8 @@ use std::io::{self, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
@@ -21,6 +22,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 
+use super::below::own_root;
 use super::entered::EnteredNetwork;
 use super::files::GivenFile;
 use super::mounts::keep_private;
@@ -47,6 +49,8 @@ mod slot {
 
 /// The timeout for making a host; it takes some 100 ms.
 const DEADLINE_MS: u16 = 30_000;
+/// The socket in the folder of a host that is `/dev/log` there.
+pub(super) const LOG: &str = "log";
 /// The longest message of syslog.
 const MESSAGE: usize = 8192;
 /// The role's exit code if it failed.
@@ -78,6 +82,8 @@ pub struct HostNamespaces {
     pub network: EnteredNetwork,
     // The first process reads end-of-file when this end, the only one, is closed.
     _held: OwnedFd,
+    /// It was waited for: its PID may be that of another process.
+    is_reaped: AtomicBool,
 }
 
 impl HostNamespaces {
@@ -110,8 +116,13 @@ impl HostNamespaces {
         let number = number_in_proc(&pidfd).map_err(failed(what))?;
         let network = map_ids(Pid::from_raw(number))
             .and_then(|()| EnteredNetwork::of(pidfd.as_fd()).map_err(failed("cannot enter the host")));
-        let made =
-            Self { pid, pidfd: sys::watch(pidfd).map_err(failed(what))?, network: network?, _held: held };
+        let made = Self {
+            pid,
+            pidfd: sys::watch(pidfd).map_err(failed(what))?,
+            network: network?,
+            _held: held,
+            is_reaped: AtomicBool::new(false),
+        };
         child.open().map_err(failed("cannot start the host"))?;
         // The orders may be longer than the buffer of a pipe, but their reader has started.
         File::from(sender).write_all(&text).map_err(failed(what))?;
@@ -146,7 +157,7 @@ impl HostNamespaces {
         matches!(poll(&mut fds, PollTimeout::ZERO), Ok(0))
     }
 
-    /// Returns the path of its root, as seen by us.
+    /// Returns the path of its root, as seen by us. Links below it lead out of it; see [`super::is_below`].
     pub fn root(&self) -> PathBuf {
         root_of(self.pidfd.get_ref())
     }
@@ -155,13 +166,17 @@ impl HostNamespaces {
     pub async fn ended(&self) -> io::Result<String> {
         loop {
             let mut ready = self.pidfd.readable().await?;
-            match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) => ready.clear_ready(),
-                Ok(WaitStatus::Exited(_, code)) => return Ok(format!("exit code {code}")),
-                Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(format!("signal {}", signal.as_str())),
-                Ok(other) => return Ok(format!("{other:?}")),
-                Err(error) => return Err(error.into()),
+            let status = waitpid(self.pid, Some(WaitPidFlag::WNOHANG))?;
+            if status == WaitStatus::StillAlive {
+                ready.clear_ready();
+                continue;
             }
+            self.is_reaped.store(true, Ordering::Relaxed);
+            return Ok(match status {
+                WaitStatus::Exited(_, code) => format!("exit code {code}"),
+                WaitStatus::Signaled(_, signal, _) => format!("signal {}", signal.as_str()),
+                other => format!("{other:?}"),
+            });
         }
     }
 
@@ -174,8 +189,10 @@ impl HostNamespaces {
 impl Drop for HostNamespaces {
     fn drop(&mut self) {
         self.kill();
-        // The kernel ends the other processes first, which takes some milliseconds. It may have been waited for.
-        waitpid(self.pid, None).ok();
+        if !self.is_reaped.load(Ordering::Relaxed) {
+            // The kernel ends the other processes first, which takes some milliseconds.
+            waitpid(self.pid, None).ok();
+        }
     }
 }
 
@@ -184,6 +201,26 @@ pub(super) fn root_of(pidfd: &OwnedFd) -> PathBuf {
     // Without a PID in `/proc` nothing is found there.
     let number = number_in_proc(pidfd).unwrap_or_default();
     PathBuf::from(format!("/proc/{number}/root"))
+}
+
+/// Returns the root that a process of the lab sees, as seen by us.
+pub fn root_of_pid(pid: i32) -> Option<PathBuf> {
+    Some(root_of(&sys::pidfd_open(Pid::from_raw(pid)).ok()?))
+}
+
+/// Returns the root that a process of the lab sees, as seen by us, once it is not that of the user's machine.
+///
+/// `is_parent` says that the process only stands for its child, which is on a host.
+pub fn own_root_of(pid: i32, is_parent: bool) -> Option<PathBuf> {
+    let number = number_in_proc(&sys::pidfd_open(Pid::from_raw(pid)).ok()?).ok()?;
+    let number = match is_parent {
+        false => number,
+        true => {
+            let children = fs::read_to_string(format!("/proc/{number}/task/{number}/children")).ok()?;
+            children.split_whitespace().next()?.parse().ok()?
+        }
+    };
+    own_root(Path::new(&format!("/proc/{number}")))
 }
 
 /// Returns the PID of a process in the mounted `/proc`, which may be that of another PID namespace.
@@ -240,14 +277,27 @@ fn become_host(orders: File) -> Result<UnixDatagram, NamespaceError> {
         ("nsswitch.conf", switch_text(&switch)),
     ];
     let texts = texts.into_iter().map(|(file, text)| (file.to_owned(), text)).collect();
-    let (at, copies) = (folder.join("root"), folder.join("files"));
+    let (at, copies, log_path) = (folder.join("root"), folder.join("files"), folder.join(LOG));
     // The table of mounts has paths without links.
     let at = fs::create_dir_all(&at).and_then(|()| fs::canonicalize(&at));
     let at = at.map_err(failed("cannot make the folder of the host"))?;
-    Tree { at: &at, texts: &texts, files, copies: &copies }.enter()?;
-    let what = "cannot listen on /dev/log";
-    let log = UnixDatagram::bind("/dev/log").map_err(failed(what))?;
-    fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).map_err(failed(what))?;
+    // In the folder, so that images on this host get it, too.
+    let log = listen(folder).map_err(failed("cannot listen on /dev/log"))?;
+    Tree { at: &at, texts: &texts, files, copies: &copies, log: &log_path }.enter()?;
+    crate::system::sys::keep_read_only().map_err(failed("cannot keep mounts read-only"))?;
+    Ok(log)
+}
+
+/// Creates the socket of the log in the folder of the host.
+fn listen(folder: &Path) -> io::Result<UnixDatagram> {
+    // The path of a socket is short.
+    std::env::set_current_dir(folder)?;
+    match fs::remove_file(LOG) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let log = UnixDatagram::bind(LOG)?;
+    fs::set_permissions(LOG, fs::Permissions::from_mode(0o666))?;
     Ok(log)
 }
 

@@ -47,7 +47,8 @@ pub(super) fn make_read_only(at: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn remount_read_only(at: &Path) -> io::Result<()> {
+/// Makes a mount read-only, but not those below it.
+pub(super) fn remount_read_only(at: &Path) -> io::Result<()> {
     let mut flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
     let now = statvfs(at)?.flags();
     // The kernel does not let a user namespace drop these.
@@ -108,18 +109,25 @@ pub(super) struct MountPoints {
     workshop: PathBuf,
     /// The devices of the file systems in which we may create what we like.
     ours: BTreeSet<u64>,
+    /// Folders in which a process may create what it likes, and we for it.
+    writable: Vec<PathBuf>,
 }
 
 impl MountPoints {
     /// Starts without a file system of our own. The folder exists.
     pub(super) fn new(workshop: PathBuf) -> Self {
-        Self { workshop, ours: BTreeSet::new() }
+        Self { workshop, ours: BTreeSet::new(), writable: Vec::new() }
     }
 
     /// Adds the file system at a path to those that are ours.
     pub(super) fn own(mut self, at: &Path) -> io::Result<Self> {
         self.ours.insert(fs::metadata(at)?.dev());
         Ok(self)
+    }
+
+    /// Adds a folder with everything in it to those in which mount points may be made, too.
+    pub(super) fn allow(&mut self, folder: PathBuf) {
+        self.writable.push(folder);
     }
 
     /// Makes a mount point, unless there is one.
@@ -129,13 +137,15 @@ impl MountPoints {
         }
         let there = at.ancestors().skip(1).find(|folder| fs::metadata(folder).is_ok());
         let there = there.ok_or(io::ErrorKind::NotFound)?;
-        if !self.ours.contains(&fs::metadata(there)?.dev()) {
+        let real = fs::canonicalize(there)?;
+        let is_writable = self.writable.iter().any(|folder| real.starts_with(folder));
+        if !is_writable && !self.ours.contains(&fs::metadata(there)?.dev()) {
             if there == Path::new("/") {
                 let why =
                     "nothing can be added at the top of this machine; use a path in a folder, or a host";
                 return Err(io::Error::other(why));
             }
-            self.replace(&fs::canonicalize(there)?)?;
+            self.replace(&real)?;
         }
         if fs::symlink_metadata(at).is_ok() {
             // A link that leads nowhere.
@@ -177,8 +187,30 @@ impl MountPoints {
     }
 }
 
-/// Copies a file or a folder with everything in it. Sockets and devices are left out.
+/// Copies a file or a folder with everything in it. Sockets and devices are left out. The copy is complete, or there
+/// is none.
 pub fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = to.with_file_name(name);
+    match fs::symlink_metadata(&part) {
+        Ok(of) if of.is_dir() => fs::remove_dir_all(&part)?,
+        Ok(_) => fs::remove_file(&part)?,
+        Err(_) => {}
+    }
+    copy_each(from, &part)?;
+    fs::rename(&part, to)
+}
+
+fn copy_each(from: &Path, to: &Path) -> io::Result<()> {
+    copy_one(from, to).map_err(|error| match error.get_ref() {
+        // It names the file already.
+        Some(_) => error,
+        None => io::Error::new(error.kind(), format!("{}: {error}", from.display())),
+    })
+}
+
+fn copy_one(from: &Path, to: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(from)?;
     let kind = metadata.file_type();
     if kind.is_symlink() {
@@ -187,7 +219,7 @@ pub fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
         fs::create_dir(to)?;
         for entry in fs::read_dir(from)? {
             let entry = entry?;
-            copy_all(&entry.path(), &to.join(entry.file_name()))?;
+            copy_each(&entry.path(), &to.join(entry.file_name()))?;
         }
         fs::set_permissions(to, metadata.permissions())
     } else if kind.is_file() {
@@ -220,5 +252,10 @@ mod tests {
         assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("sub/script"));
         assert_eq!(fs::metadata(to.join("link")).unwrap().permissions().mode() & 0o777, 0o750);
         assert!(copy_all(&from, &to).is_err(), "nothing is overwritten");
+        symlink("a", from.join("sub/b")).unwrap();
+        let target = folder.path().join("sub.part");
+        fs::create_dir_all(target.join("left over")).unwrap();
+        copy_all(&from.join("sub"), &folder.path().join("sub")).unwrap();
+        assert!(!target.exists() && !folder.path().join("sub/left over").exists());
     }
 }

@@ -18,8 +18,10 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 use serde::{Deserialize, Serialize};
 
+use super::below::read_below;
 use super::files::{GivenFile, give};
 use super::image::{ImageRoot, NAME_FILES};
+use super::init::LOG;
 use super::mounts::{MountPoints, keep_private};
 use crate::system::namespace::{NamespaceError, failed, has_other_ids, pipe};
 use crate::system::process::{command, search_path};
@@ -45,6 +47,8 @@ pub struct ProgramOrders {
     pub copies: PathBuf,
     /// The first process of the host on which it runs.
     pub host: Option<i32>,
+    /// The folder of the host on which it runs.
+    pub host_folder: Option<PathBuf>,
     /// The image whose files it sees, instead of those of its host or of the user's machine.
     pub image: Option<ImageRoot>,
 }
@@ -121,7 +125,7 @@ fn play(orders: &ProgramOrders) -> Result<u8, NamespaceError> {
 
 /// Returns the files of a root that name hosts.
 fn name_files(root: &Path) -> Vec<(&'static str, String)> {
-    let text = |name: &&'static str| Some((*name, fs::read_to_string(root.join("etc").join(name)).ok()?));
+    let text = |name: &&'static str| Some((*name, read_below(root, &Path::new("etc").join(name)).ok()?));
     NAME_FILES.iter().filter_map(text).collect()
 }
 
@@ -134,10 +138,15 @@ fn leave_mounts(orders: &ProgramOrders) -> Result<(), NamespaceError> {
 
 /// Executes what an image starts; returns only on failure.
 fn become_container(orders: &ProgramOrders, image: &ImageRoot, names: &[(&str, String)]) -> NamespaceError {
+    let what = "cannot tie the program to its parent";
     let prepare = || -> Result<Vec<String>, NamespaceError> {
-        image.enter(&orders.files, &orders.copies, names)?;
-        pretend()?;
+        let log = orders.host_folder.as_ref().map(|folder| folder.join(LOG));
+        image.enter(&orders.files, &orders.copies, names, log.as_deref())?;
+        confine()?;
+        // The kernel forgets it where a process becomes another user.
+        let end = prctl::get_pdeathsig().map_err(|e| failed(what)(e.into()))?;
         image.become_user()?;
+        prctl::set_pdeathsig(end).map_err(|e| failed(what)(e.into()))?;
         let folder =
             if image.container.folder.is_absolute() { &image.container.folder } else { Path::new("/") };
         std::env::set_current_dir(folder).map_err(failed("cannot change to the folder of the image"))?;
@@ -239,13 +248,13 @@ fn end_like(child: Pid) -> u8 {
 
 /// Executes the command; returns only on failure.
 fn become_process(orders: &ProgramOrders) -> NamespaceError {
-    let ProgramOrders { run, folder, files, copies, host, image: _ } = orders;
+    let ProgramOrders { run, folder, files, copies, host, host_folder: _, image: _ } = orders;
     let prepare = || -> Result<(), NamespaceError> {
         if !files.is_empty() {
             leave_mounts(orders)?;
             give(files, Path::new("/"), copies, &mut MountPoints::new(copies.clone()))?;
         }
-        pretend()?;
+        confine()?;
         std::env::set_current_dir(folder).map_err(failed("cannot change folder"))
     };
     match prepare() {
@@ -263,13 +272,33 @@ fn become_process(orders: &ProgramOrders) -> NamespaceError {
     }
 }
 
-/// Gives a program on a host the environment of root there, whose home is not that of the user.
+/// Gives a program on a host the environment of root there, and nothing of the user's but the terminal and language.
 pub(in crate::system) fn be_root(command: &mut Command) {
-    command.env("HOME", "/root").env("USER", "root").env("LOGNAME", "root").env("PATH", search_path());
+    command
+        .env_clear()
+        .envs(environment_of_lab())
+        .env("HOME", "/root")
+        .env("USER", "root")
+        .env("LOGNAME", "root");
+    command.env("PATH", search_path()).envs(environment_of_terminal());
 }
 
-/// Makes programs believe that they became other users, where there are none.
-pub(in crate::system) fn pretend() -> Result<(), NamespaceError> {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a terminal can show is known to the user's environment only"
+)]
+fn environment_of_terminal() -> Vec<(OsString, OsString)> {
+    let shown = |name: &OsString| {
+        let name = name.to_string_lossy();
+        matches!(&*name, "TERM" | "COLORTERM" | "NO_COLOR" | "LANG" | "TZ") || name.starts_with("LC_")
+    };
+    std::env::vars_os().filter(|(name, _)| shown(name)).collect()
+}
+
+/// Takes from a process what nobody may do on a host; makes programs believe that they became other users, where
+/// there are none.
+pub(in crate::system) fn confine() -> Result<(), NamespaceError> {
+    sys::keep_read_only().map_err(failed("cannot keep mounts read-only"))?;
     match has_other_ids() {
         true => Ok(()),
         false => sys::pretend_other_ids().map_err(failed("cannot answer for other users")),

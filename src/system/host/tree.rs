@@ -20,7 +20,7 @@ use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::unistd::pivot_root;
 
 use super::files::{GivenFile, give};
-use super::mounts::{MountPoints, Point, bind, make_read_only, mount_new};
+use super::mounts::{MountPoints, Point, bind, make_read_only, mount_new, remount_read_only};
 use crate::system::namespace::{NamespaceError, failed};
 
 /// Where the root of the user's machine is while the files of a host are put into place.
@@ -56,6 +56,9 @@ const VAR_DEPTH: usize = 4;
 const VAR_MOST: usize = 5000;
 /// Larger files of `/etc` are not copied: they are caches.
 const LARGEST: u64 = 16 << 20;
+/// Settings of the whole machine beside `/proc/sys`.
+const SETTINGS: &[&str] =
+    &["/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi"];
 /// Devices that every machine has.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty", "net/tun"];
 
@@ -69,6 +72,8 @@ pub(super) struct Tree<'a> {
     pub(super) files: &'a BTreeMap<PathBuf, GivenFile>,
     /// The folder of the run for copies of them.
     pub(super) copies: &'a Path,
+    /// The socket that is `/dev/log`.
+    pub(super) log: &'a Path,
 }
 
 impl Tree<'_> {
@@ -77,7 +82,7 @@ impl Tree<'_> {
     pub(super) fn enter(&self) -> Result<(), NamespaceError> {
         self.build().map_err(failed("cannot build the root of the host"))?;
         pivot(self.at).map_err(failed("cannot change to the root of the host"))?;
-        devices().map_err(failed("cannot make the devices of the host"))?;
+        devices(Some(self.log)).map_err(failed("cannot make the devices of the host"))?;
         let points = MountPoints::new(WORKSHOP.into()).own(Path::new("/"));
         let mut points = points.map_err(failed("cannot prepare the files of the host"))?;
         give(self.files, Path::new(ORIGINAL), self.copies, &mut points)?;
@@ -102,7 +107,10 @@ impl Tree<'_> {
             make_folder(&self.at.join(name), *mode)?;
         }
         let mut left = VAR_MOST;
-        copy_folders(Path::new("/var"), &self.at.join("var"), VAR_DEPTH, &mut left)?;
+        // Each level before the next one, so that what is deep and wide is what is left out.
+        for depth in 1..=VAR_DEPTH {
+            copy_folders(Path::new("/var"), &self.at.join("var"), depth, &mut left)?;
+        }
         for (name, to) in [("run", "/run"), ("lock", "/run/lock")] {
             replace_by_link(&self.at.join("var").join(name), to)?;
         }
@@ -125,16 +133,18 @@ pub(super) fn pivot(root: &Path) -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
-/// Mounts the file systems of the kernel, and makes the devices.
-pub(super) fn devices() -> io::Result<()> {
+/// Mounts the file systems of the kernel, and makes the devices. `log` is the socket for `/dev/log`.
+pub(super) fn devices(log: Option<&Path>) -> io::Result<()> {
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let original = Path::new(ORIGINAL);
     // Containers mask parts of these; the kernel then refuses complete ones.
     if mount_new("proc", Path::new("/proc"), quiet, "").is_err() {
         bind(&original.join("proc"), Path::new("/proc"))?;
     }
+    keep_settings()?;
     if mount_new("sysfs", Path::new("/sys"), quiet | MsFlags::MS_RDONLY, "").is_err() {
         bind(&original.join("sys"), Path::new("/sys"))?;
+        make_read_only(Path::new("/sys"))?;
     }
     mount_new("tmpfs", Path::new("/dev"), MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC, "mode=755")?;
     let mut points = MountPoints::new(WORKSHOP.into()).own(Path::new("/dev"))?;
@@ -144,6 +154,10 @@ pub(super) fn devices() -> io::Result<()> {
             points.make(&to, Point::File)?;
             bind(&from, &to)?;
         }
+    }
+    if let Some(log) = log {
+        points.make(Path::new("/dev/log"), Point::File)?;
+        bind(&original.join(log.strip_prefix("/").unwrap_or(log)), Path::new("/dev/log"))?;
     }
     for folder in ["/dev/pts", "/dev/shm"] {
         fs::create_dir(folder)?;
@@ -159,6 +173,22 @@ pub(super) fn devices() -> io::Result<()> {
         ("stderr", "/proc/self/fd/2"),
     ] {
         symlink(to, Path::new("/dev").join(link))?;
+    }
+    Ok(())
+}
+
+/// Makes the settings of the whole machine read-only, apart from those of networks, of which a host has its own.
+///
+/// Root of the machine could change them from a host.
+fn keep_settings() -> io::Result<()> {
+    let own = Path::new("/proc/sys/net");
+    let settings = Path::new("/proc/sys");
+    bind(settings, settings)?;
+    bind(own, own)?;
+    remount_read_only(settings)?;
+    for path in SETTINGS.iter().map(Path::new).filter(|path| path.exists()) {
+        bind(path, path)?;
+        make_read_only(path)?;
     }
     Ok(())
 }
@@ -184,10 +214,12 @@ fn copy_folders(from: &Path, to: &Path, depth: usize, left: &mut usize) -> io::R
         if !of.is_dir() || depth == 0 || *left == 0 {
             continue;
         }
-        *left -= 1;
         let copy = to.join(entry.file_name());
-        make_folder(&copy, of.mode() & 0o7777)?;
-        give_to_owner(&copy, &of);
+        if !copy.exists() {
+            *left -= 1;
+            make_folder(&copy, of.mode() & 0o7777)?;
+            give_to_owner(&copy, &of);
+        }
         copy_folders(&entry.path(), &copy, depth - 1, left)?;
     }
     Ok(())

@@ -164,7 +164,7 @@ fn join_host(run_dir: &Path, host: &OsStr, argv: &[OsString], report: &File) -> 
         if let Err(error) = std::env::set_current_dir("/").map_err(failed(what)) {
             return error;
         }
-        if let Err(error) = crate::system::host::pretend() {
+        if let Err(error) = crate::system::host::confine() {
             return error;
         }
         execute(argv, crate::system::host::be_root)

@@ -57,13 +57,15 @@ fn lay_over(run_dir: &Path, name: &str, text: &str, over: &Path) -> Result<(), N
 /// Returns the text of `/etc/hosts`.
 pub(in crate::system) fn hosts_text(host_name: &str, hosts: &[(IpAddr, String)]) -> String {
     let mut text = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
-    // A machine that has an address answers to its name there; a DNS server reads this file, too.
-    let listed = hosts.iter().any(|(_, names)| names.split(' ').any(|name| name == host_name));
-    if !host_name.is_empty() && !listed {
+    // A DNS server tells others what this file says, so the name is that of an address which they can reach, if there
+    // is one.
+    let own = hosts.iter().position(|(_, name)| name.split('.').next() == Some(host_name));
+    if !host_name.is_empty() && own.is_none() {
         writeln!(text, "127.0.1.1 {host_name}").expect("writing to a string cannot fail");
     }
-    for (address, names) in hosts {
-        writeln!(text, "{address} {names}").expect("writing to a string cannot fail");
+    for (index, (address, name)) in hosts.iter().enumerate() {
+        let short = if own == Some(index) { format!(" {host_name}") } else { String::new() };
+        writeln!(text, "{address} {name}{short}").expect("writing to a string cannot fail");
     }
     text
 }
@@ -95,17 +97,22 @@ mod tests {
 
     #[test]
     fn files_name_the_lab_and_nobody_else() {
-        let hosts =
-            hosts_text("desk", &["10.0.2.2".parse().map(|a| (a, "node1 node1.local".into())).unwrap()]);
+        let hosts = hosts_text("desk", &["10.0.2.2".parse().map(|a| (a, "node1.local".into())).unwrap()]);
         let resolv = resolv_text(Some(Ipv4Addr::new(10, 0, 2, 1)), &["local".into(), "rack".into()]);
         let switch = switch_text("passwd: files\nhosts:  files resolve [!UNAVAIL=return] dns\n");
-        let named = hosts_text("node1", &["10.0.2.2".parse().map(|a| (a, "node1 node1.local".into())).unwrap()]);
-        assert!(!named.contains("127.0.1.1"), "{named}");
+        let nodes =
+            ["10.0.2.2", "10.0.3.2"].map(|address| (address.parse().unwrap(), "node1.local".to_owned()));
+        insta::assert_snapshot!(hosts_text("node1", &nodes), @"
+        127.0.0.1 localhost
+        ::1 localhost ip6-localhost ip6-loopback
+        10.0.2.2 node1.local node1
+        10.0.3.2 node1.local
+        ");
         insta::assert_snapshot!(format!("{hosts}--\n{resolv}--\n{switch}"), @r"
         127.0.0.1 localhost
         ::1 localhost ip6-localhost ip6-loopback
         127.0.1.1 desk
-        10.0.2.2 node1 node1.local
+        10.0.2.2 node1.local
         --
         nameserver 10.0.2.1
         search local rack
