@@ -96,10 +96,14 @@ fn passes_with(name: &str, nodes: &[&str]) {
     ends_with(name, &part_of(name, nodes), 0);
 }
 
+fn read(name: &str) -> toml::Table {
+    let text = fs::read_to_string(labs().join(name).join("lab.toml")).expect("a lab");
+    text.parse().expect("TOML")
+}
+
 /// Returns a lab with some of its nodes and the expectations for these.
 fn part_of(name: &str, nodes: &[&str]) -> toml::Table {
-    let text = fs::read_to_string(labs().join(name).join("lab.toml")).expect("a lab");
-    let mut lab: toml::Table = text.parse().expect("TOML");
+    let mut lab = read(name);
     let all = lab["node"].as_table_mut().expect("nodes");
     all.retain(|node, _| nodes.contains(&node));
     assert_eq!(all.len(), nodes.len(), "the lab has other nodes: {all:?}");
@@ -130,8 +134,7 @@ fn ends_with(name: &str, lab: &toml::Table, code: i32) {
 
 /// Runs a lab with one of its nodes and without some of its servers, and checks that it notices that nobody answers.
 fn fails_without(name: &str, node: &str, servers: &[&str]) {
-    let text = fs::read_to_string(labs().join(name).join("lab.toml")).expect("a lab");
-    let lab: toml::Table = text.parse().expect("TOML");
+    let lab = read(name);
     let removed = |kind: &str, kept: &dyn Fn(&str) -> bool| -> Vec<String> {
         let entries = lab[kind].as_table().expect("a table").keys();
         entries.filter(|entry| !kept(entry)).map(|entry| format!("{kind}.{entry}")).collect()
@@ -167,6 +170,18 @@ fn labs_fail_without_their_servers() {
     // The relay, too, is somebody's server.
     fails_without("isc", "bios", &["dhcrelay"]);
     fails_without("macvlan", "one", &["container"]);
+    fails_without("fai", "demohost", &["dnsmasq"]);
+    // The server of this one is a machine.
+    let mut lab = read("gateway");
+    for (kind, kept) in [("node", "ipxe"), ("network", "rack"), ("expect", "lease")] {
+        lab[kind].as_table_mut().expect("a table").retain(|name, _| name == kept);
+    }
+    lab["node"]["ipxe"].as_table_mut().expect("a node").remove("start").expect("it waits for the server");
+    let lease = lab["expect"]["lease"].as_table_mut().expect("an expectation");
+    lease.remove("after").expect("it waits for the server");
+    lease.insert("nodes".into(), vec!["ipxe"].into());
+    lease.insert("within".into(), "25s".into());
+    ends_with("gateway", &lab, 1);
 }
 
 /// Boot paths that the netboots of tests/services do not cover; the rest of labs/paths is run by `ci/nightly`.
