@@ -106,8 +106,14 @@ pub struct Imported {
 #[derive(Debug)]
 struct Read {
     kind: Kind,
+    /// The file that was given.
+    path: PathBuf,
     document: Document,
     setup: Setup,
+    /// The files that it includes: where the server has them, and where they are here.
+    included: Vec<(String, PathBuf)>,
+    /// Why a part of it cannot be parsed.
+    problems: Vec<Diagnostic>,
 }
 
 /// Reads files, with what they include.
@@ -118,6 +124,27 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Reads files. One that another one includes is read there, and nowhere else.
+    fn read_all(&mut self, given: &[Given]) -> Result<Vec<Read>, Refusal> {
+        let mut reads = Vec::new();
+        for given in given {
+            reads.extend(self.read(given)?);
+        }
+        let included: Vec<PathBuf> =
+            reads.iter().flat_map(|read| &read.included).map(|(_, path)| plain(path)).collect();
+        reads.retain(|read| !included.contains(&plain(&read.path)));
+        // What one file of dhcpd defines is known in all of them.
+        let of_isc = reads.iter().filter(|read| read.kind == Kind::Isc);
+        let defined = of_isc.flat_map(|read| isc::definitions(&read.document)).collect();
+        for read in reads.iter_mut().filter(|read| read.kind == Kind::Isc) {
+            read.setup = isc::understand(&mut read.document, &read.path, &read.included, &defined);
+        }
+        for read in &mut reads {
+            self.diagnostics.append(&mut read.problems);
+        }
+        Ok(reads)
+    }
+
     /// Reads one file.
     fn read(&mut self, given: &Given) -> Result<Vec<Read>, Refusal> {
         let path = &given.path;
@@ -147,71 +174,70 @@ impl Reader<'_> {
             });
         };
         let file = self.sources.add(path.display().to_string(), text.clone());
-        Ok(match kind {
+        let (mut included, mut problems) = (Vec::new(), Vec::new());
+        let read = match kind {
             Kind::Dnsmasq => {
-                let dnsmasq::Read { document, setup } =
-                    dnsmasq::read(path, file, &mut self.sources, self.files);
-                vec![Read { kind, document, setup }]
+                let read = dnsmasq::read(path, file, &mut self.sources, self.files);
+                included = read.included;
+                Ok((read.document, read.setup))
             }
             Kind::Udhcpd => {
                 let mut document = udhcpd::parse(&text, file);
                 let setup = udhcpd::understand(&mut document, path);
-                vec![Read { kind, document, setup }]
+                Ok((document, setup))
             }
             Kind::Isc => {
-                let (mut document, problems) = isc::parse(&text, file);
-                self.diagnostics.extend(problems);
-                let setup = isc::understand(&mut document, path);
-                vec![Read { kind, document, setup }]
+                let parsed = isc::parse(path, file, &mut self.sources, self.files);
+                (included, problems) = (parsed.included, parsed.problems);
+                // It is understood when all files are there.
+                Ok((parsed.document, Setup::default()))
             }
-            Kind::Kea => self.parsed(kea::parse(&text, file, &self.sources), |document| Read {
-                kind,
-                setup: kea::understand(document, path),
-                document: document.clone(),
+            Kind::Kea => kea::parse(path, file, &mut self.sources, self.files).map(|mut parsed| {
+                let setup = kea::understand(&mut parsed.document, path, &parsed.included);
+                included = parsed.included;
+                (parsed.document, setup)
             }),
             Kind::Matchbox => {
-                let (files, problems) = (self.files, &mut self.diagnostics);
-                let mut document = data_directory::parse(path, file, &mut self.sources, files, problems);
+                let files = self.files;
+                let mut document = data_directory::parse(path, file, &mut self.sources, files, &mut problems);
                 let setup = data_directory::understand(&mut document, path, files);
-                vec![Read { kind, document, setup }]
+                Ok((document, setup))
             }
             Kind::Tinkerbell => {
-                let mut document = tinkerbell::parse(&text, file, &self.sources, &mut self.diagnostics);
+                let mut document = tinkerbell::parse(&text, file, &self.sources, &mut problems);
                 let setup = tinkerbell::understand(&mut document);
-                vec![Read { kind, document, setup }]
+                Ok((document, setup))
             }
             Kind::Placemat => {
-                let mut document = tinkerbell::parse(&text, file, &self.sources, &mut self.diagnostics);
+                let mut document = tinkerbell::parse(&text, file, &self.sources, &mut problems);
                 let setup = placemat::understand(&mut document);
-                vec![Read { kind, document, setup }]
+                Ok((document, setup))
             }
-            Kind::Libvirt => self.parsed(xml::parse(&text, file), |document| Read {
-                kind,
-                setup: libvirt::understand(document),
-                document: document.clone(),
+            Kind::Libvirt => xml::parse(&text, file).map(|mut document| {
+                let setup = libvirt::understand(&mut document);
+                (document, setup)
             }),
             Kind::Vagrant => {
                 let mut document = vagrant::parse(&text, file);
                 let setup = vagrant::understand(&mut document);
-                vec![Read { kind, document, setup }]
+                Ok((document, setup))
             }
-        })
-    }
-
-    /// Reads on if a text could be parsed.
-    fn parsed(
-        &mut self,
-        parsed: Result<Document, Diagnostic>,
-        read: impl FnOnce(&mut Document) -> Read,
-    ) -> Vec<Read> {
-        match parsed {
-            Ok(mut document) => vec![read(&mut document)],
+        };
+        match read {
+            Ok((document, setup)) => {
+                Ok(vec![Read { kind, path: path.clone(), document, setup, included, problems }])
+            }
             Err(diagnostic) => {
                 self.diagnostics.push(diagnostic);
-                Vec::new()
+                Ok(Vec::new())
             }
         }
     }
+}
+
+/// Returns a path without `.` in it.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != std::path::Component::CurDir).collect()
 }
 
 /// Makes a lab of files.
@@ -229,10 +255,7 @@ pub fn import(
 ) -> Result<Imported, Refusal> {
     let Choices { mode, name } = *choices;
     let mut reader = Reader { files, sources: Sources::default(), diagnostics: Vec::new() };
-    let mut reads = Vec::new();
-    for given in given {
-        reads.extend(reader.read(given)?);
-    }
+    let reads = reader.read_all(given)?;
     let Reader { sources, diagnostics, .. } = reader;
     let has_server = reads.iter().any(|read| !read.setup.servers.is_empty());
     let mode = mode.unwrap_or(if has_server { Mode::Process } else { Mode::Services });
@@ -242,10 +265,19 @@ pub fn import(
             hint: "use `--as services`".to_owned(),
         });
     }
-    let (mut setups, mut documents) = (Vec::new(), Vec::new());
-    for Read { kind, mut document, setup } in reads {
+    let (mut setups, mut documents) = (Vec::<Setup>::new(), Vec::new());
+    for Read { kind, mut document, setup, .. } in reads {
         if let (Mode::Process, Some(server)) = (mode, setup.servers.first()) {
-            document.carry_all(&format!("process.{}", process::name(server.program)));
+            let before = setups.iter().flat_map(|setup| &setup.servers);
+            let same = before.filter(|other| other.program == server.program);
+            match process::hindrance(server, &same.collect::<Vec<_>>()) {
+                None => document.carry_all(&format!("process.{}", process::name(server.program))),
+                Some(why) => {
+                    document.leave_all(&why);
+                    documents.push((kind, document));
+                    continue;
+                }
+            }
         }
         setups.push(setup);
         documents.push((kind, document));
@@ -253,14 +285,15 @@ pub fn import(
     let mut setup = settle::unite(setups);
     place(&mut setup, relative);
     let servers = std::mem::take(&mut setup.servers);
-    let settled = settle::settle(setup);
+    if mode == Mode::Process {
+        process::prepare(&mut setup, &servers);
+    }
     let services = mode == Mode::Services;
-    let mut writer = Writer { sources: &sources, text: head(given, name), notes: Vec::new(), services };
+    let settled = settle::settle(setup, services);
+    let notes = settled.notes.clone();
+    let mut writer = Writer { sources: &sources, text: head(given, name), notes, services };
     match mode {
-        Mode::Services => {
-            writer.notes.clone_from(&settled.notes);
-            write::services(&mut writer, &settled);
-        }
+        Mode::Services => write::services(&mut writer, &settled),
         // The server does what its file says, whatever a lab file could say.
         Mode::Process => process::processes(&mut writer, &settled, &servers),
     }

@@ -38,7 +38,7 @@ pub(super) fn parse(
                     .help("matchbox skips the file")
             };
             match json::read(text.as_bytes()) {
-                Ok(tree) => match document.add_tree(&tree, file, sources, 1) {
+                Ok(tree) => match document.add_tree(&tree, &|line| sources.line(file, line)) {
                     Ok(item) => document.rename(item, format!("{folder}/{stem}")),
                     Err(line) => problems.push(wrong(line, "it is nested too deep".into())),
                 },
@@ -118,10 +118,11 @@ pub(super) fn understand(document: &mut Document, path: &Path, files: &dyn Files
         from: from.clone(),
         folders: vec![format!("{DATA}/assets")],
         interfaces: Vec::new(),
+        alone: true,
         serves: Serves::default(),
     };
     document.carry_all("matchbox.data");
     let matchbox = Matchbox { data, port: None, missing };
     let network = Network { matchbox: Some(Sourced::new(matchbox, from)), ..Network::default() };
-    Setup { networks: vec![network], machines, servers: vec![server] }
+    Setup { networks: vec![network], machines, servers: vec![server], notes: Vec::new() }
 }

@@ -25,6 +25,8 @@ const MOST_FILES: usize = 200;
 pub(super) struct Read {
     pub(super) document: Document,
     pub(super) setup: Setup,
+    /// The files that it includes: where the server has them, and where they are here.
+    pub(super) included: Vec<(String, PathBuf)>,
 }
 
 /// Files that dnsmasq.conf names, by what is in them.
@@ -32,6 +34,8 @@ pub(super) struct Read {
 struct Included {
     /// Where the server has them, and where they are here.
     files: Vec<(String, String)>,
+    /// The files that are read here.
+    read: Vec<(String, PathBuf)>,
     /// Name servers of `resolv-file`.
     resolvers: Vec<(ItemId, String)>,
     /// Lines of hosts files: the directive that names the file, an address, and names.
@@ -49,14 +53,16 @@ pub(super) fn read(path: &Path, file: usize, sources: &mut Sources, files: &dyn 
         included: Included::default(),
         folder: folder(path),
         count: 0,
+        reading: vec![path.to_owned()],
     };
     let target = "/etc/dnsmasq.conf".to_owned();
     reader.included.files.push((target, path.display().to_string()));
     reader.text(file);
-    let Reader { mut document, included, .. } = reader;
+    let Reader { mut document, mut included, .. } = reader;
     let mut setup = network::understand(&mut document, &included);
+    let read = std::mem::take(&mut included.read);
     setup.servers.push(server(&document, included));
-    Read { document, setup }
+    Read { document, setup, included: read }
 }
 
 /// Describes the server that runs with the file itself.
@@ -64,7 +70,11 @@ fn server(document: &Document, included: Included) -> Server {
     let root = Document::ROOT;
     let has = |key: &str| document.get(root, key).is_some();
     let port = document.all(root, "port").last().map(|port| document.text(*port).to_owned());
-    let interfaces = document.all(root, "interface").into_iter().map(|item| document.text(item).to_owned());
+    let interfaces = document.all(root, "interface").into_iter();
+    let interfaces = interfaces.flat_map(|item| fields(document.text(item)));
+    // A range of IPv6 is another server.
+    let mut ranges = document.all(root, "dhcp-range").into_iter();
+    let dhcp = ranges.any(|item| network::range_of(document, item).is_some());
     let mut folders = vec!["/var/lib/misc".to_owned()];
     for key in ["dhcp-leasefile", "log-facility", "pid-file"] {
         for item in document.all(root, key) {
@@ -75,15 +85,12 @@ fn server(document: &Document, included: Included) -> Server {
     Server {
         program: Program::Dnsmasq,
         files: included.files,
-        port: None,
+        port: port.as_deref().and_then(|port| port.parse().ok()),
         from: document.span(root),
         folders,
-        interfaces: interfaces.collect(),
-        serves: Serves {
-            dhcp: has("dhcp-range"),
-            dns: port.as_deref() != Some("0"),
-            tftp: has("enable-tftp"),
-        },
+        interfaces: interfaces.filter(|name| name != "lo").collect(),
+        alone: !has("bind-interfaces") && !has("bind-dynamic"),
+        serves: Serves { dhcp, dns: port.as_deref() != Some("0"), tftp: has("enable-tftp") },
     }
 }
 
@@ -94,6 +101,8 @@ struct Reader<'a> {
     included: Included,
     folder: PathBuf,
     count: usize,
+    /// The files that are open, each of which includes the next one.
+    reading: Vec<PathBuf>,
 }
 
 impl Reader<'_> {
@@ -154,17 +163,24 @@ impl Reader<'_> {
 
     /// Reads one file that a directive names.
     fn file(&mut self, key: &str, item: ItemId, path: &Path) {
+        if self.reading.iter().any(|open| open == path) {
+            self.document.leave(item, "the file includes itself, and is read once");
+            return;
+        }
         self.count += 1;
         let Some(bytes) = self.files.read(path).filter(|_| self.count <= MOST_FILES) else {
             self.document.miss(item, format!("`{}` cannot be read", path.display()));
             return;
         };
         let name = path.display().to_string();
+        self.included.read.push((name.clone(), path.to_owned()));
         let file = self.sources.add(name, String::from_utf8_lossy(&bytes).into_owned());
         match key {
             "conf-file" | "conf-dir" => {
                 self.document.carry(item, "its lines");
+                self.reading.push(path.to_owned());
                 self.text(file);
+                self.reading.pop();
             }
             // The lines of these files are values of one option.
             "dhcp-hostsfile" | "dhcp-hostsdir" => self.values(file, item, "dhcp-host"),

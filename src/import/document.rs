@@ -3,7 +3,7 @@
 //! Every format is read into this one shape, so that nothing of a file can be dropped without a word: a directive that
 //! nobody carried over is reported.
 
-use crate::diag::{Sources, Span};
+use crate::diag::Span;
 use crate::matchbox::tree::{NodeId, Tree, What};
 
 /// The deepest nesting that a file may have. Nobody writes more by hand.
@@ -174,6 +174,18 @@ impl Document {
         self.items[id.0].fate = Some(Fate::Partly(to.into(), rest.into()));
     }
 
+    /// Notes what of an item is not in the lab that is in it otherwise.
+    pub(super) fn qualify(&mut self, id: ItemId, rest: &str) {
+        let fate = &mut self.items[id.0].fate;
+        *fate = match fate.take() {
+            Some(Fate::Carried(to)) => Some(Fate::Partly(to, rest.to_owned())),
+            Some(Fate::Partly(to, known)) if !known.contains(rest) => {
+                Some(Fate::Partly(to, format!("{known}; {rest}")))
+            }
+            other => other,
+        };
+    }
+
     /// Notes that an item is in the lab with all that is in it.
     pub(super) fn carry_whole(&mut self, id: ItemId, to: &str) {
         let mut waiting = vec![id];
@@ -204,6 +216,13 @@ impl Document {
     pub(super) fn carry_all(&mut self, to: &str) {
         for item in self.items.iter_mut().skip(1).filter(|item| !item.missing) {
             item.fate = Some(Fate::Carried(to.to_owned()));
+        }
+    }
+
+    /// Notes that none of the items is in the lab.
+    pub(super) fn leave_all(&mut self, why: &str) {
+        for item in self.items.iter_mut().skip(1).filter(|item| !item.missing) {
+            item.fate = Some(Fate::Left(why.to_owned()));
         }
     }
 
@@ -269,28 +288,22 @@ impl Document {
         found
     }
 
-    /// Adds the values of a tree of JSON or YAML that begins at a line of a file.
+    /// Adds the values of a tree of JSON or YAML; `place` returns the place of a line.
     ///
     /// # Errors
     ///
     /// The line that is nested too deep.
-    pub(super) fn add_tree(
-        &mut self,
-        tree: &Tree,
-        file: usize,
-        sources: &Sources,
-        first_line: usize,
-    ) -> Result<ItemId, usize> {
-        let top = self.add(Self::ROOT, "", None, sources.line(file, first_line));
+    pub(super) fn add_tree(&mut self, tree: &Tree, place: &dyn Fn(usize) -> Span) -> Result<ItemId, usize> {
+        let top = self.add(Self::ROOT, "", None, place(1));
         let mut waiting = vec![(tree.root(), top, 0)];
         while let Some((node, item, depth)) = waiting.pop() {
-            let line = first_line + tree.node(node).line - 1;
+            let line = tree.node(node).line;
             if depth > DEEPEST {
                 return Err(line);
             }
-            self.items[item.0].span = sources.line(file, line);
+            self.items[item.0].span = place(line);
             let add = |this: &mut Self, name: String, value: NodeId| {
-                let child = this.add(item, name, None, sources.line(file, line));
+                let child = this.add(item, name, None, place(line));
                 (value, child, depth + 1)
             };
             let mut below = Vec::new();

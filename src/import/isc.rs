@@ -2,50 +2,116 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
 
 use super::boot::{BootRule, Test};
 use super::document::{DEEPEST, Document, ItemId};
 use super::expression;
+use super::files::{Files, folder, locate};
 use super::option::translate;
+use super::settle::Note;
 use super::setup::{DhcpMode, Machine, Network, Nic, Program, Server, Serves, Setup, Sourced};
-use crate::diag::{Code, Diagnostic, Span};
+use crate::diag::{Code, Diagnostic, Sources, Span};
 use crate::lab::options;
 
 /// Why a statement is not carried over.
 const LEFT: &[(&str, &str)] = &[
+    ("abandon-lease-time", SETTING),
     ("adaptive-lease-time-threshold", SETTING),
+    ("add", "classes are not told apart by values"),
+    ("allow-booting", SETTING),
+    ("allow-bootp", SETTING),
     ("always-broadcast", "answers are sent as the client asks"),
     ("always-reply-rfc1048", SETTING),
+    ("append", SETTING),
+    ("bind-local-address6", IPV6),
     ("boot-unknown-clients", SETTING),
+    ("break", SCRIPT),
+    ("case", SCRIPT),
+    ("check-secs-byte-order", SETTING),
+    ("client-updates", DDNS),
+    ("db-time-format", "leases are in the folder of the run"),
     ("ddns-domainname", DDNS),
+    ("ddns-dual-stack-mixed-mode", DDNS),
+    ("ddns-guard-id-must-match", DDNS),
     ("ddns-hostname", DDNS),
+    ("ddns-local-address4", DDNS),
+    ("ddns-local-address6", DDNS),
+    ("ddns-other-guard-is-dynamic", DDNS),
     ("ddns-rev-domainname", DDNS),
+    ("ddns-ttl", DDNS),
     ("ddns-update-style", DDNS),
     ("ddns-updates", DDNS),
+    ("declines", SETTING),
+    ("default", SETTING),
+    ("define", SCRIPT),
+    ("delayed-ack", SETTING),
+    ("dhcp-cache-threshold", SETTING),
+    ("dhcpv6-lease-file-name", IPV6),
+    ("dhcpv6-pid-file-name", IPV6),
+    ("dhcpv6-set-tee-times", IPV6),
     ("do-forward-updates", DDNS),
-    ("dynamic-bootp-lease-length", "clients of BOOTP without DHCP are not answered"),
+    ("do-reverse-updates", DDNS),
+    ("dont-use-fsync", "leases are in the folder of the run"),
+    ("duplicates", SETTING),
+    ("dynamic", SETTING),
+    ("dynamic-bootp", BOOTP),
+    ("dynamic-bootp-lease-cutoff", BOOTP),
+    ("dynamic-bootp-lease-length", BOOTP),
+    ("echo-client-id", SETTING),
+    ("eval", SCRIPT),
     ("execute", SCRIPT),
     ("failover", "a lab has one DHCP server"),
+    ("fixed-address6", IPV6),
+    ("fixed-prefix6", IPV6),
+    ("fqdn-reply", DDNS),
+    ("function", SCRIPT),
     ("get-lease-hostnames", DDNS),
+    ("host-identifier", "nodes are known by their MAC addresses"),
     ("ignore-client-uids", "nodes are known by their MAC addresses; see `identity` of the DHCP server"),
-    ("include", "the file is not read: give it to `dryrack import` as well"),
+    ("infinite-is-reserved", SETTING),
     ("key", DDNS),
+    ("lease", "classes have no limit of leases"),
     ("lease-file-name", "leases are in the folder of the run"),
+    ("lease-id-format", "leases are in the folder of the run"),
+    ("leasequery", SETTING),
+    ("limit-addrs-per-ia", IPV6),
+    ("limit-prefs-per-ia", IPV6),
+    ("limited-broadcast-address", "answers are sent as the client asks"),
+    ("local-address6", IPV6),
+    ("local-port", "DHCP is at its own ports"),
+    ("log-threshold-high", LOGS),
+    ("log-threshold-low", LOGS),
+    ("max-ack-delay", SETTING),
     ("local-address", "the services of a network listen on its address and on no other"),
     ("log", SCRIPT),
-    ("log-facility", "every exchange is an event of the run, which `dryrack trace` shows"),
+    ("log-facility", LOGS),
     ("max-lease-time", "every client gets the lease time of the network"),
     ("min-lease-time", "every client gets the lease time of the network"),
     ("min-secs", SETTING),
     ("omapi-port", SETTING),
+    ("on", SCRIPT),
     ("omapi-key", SETTING),
     ("one-lease-per-client", SETTING),
     ("pid-file-name", "services of a lab are no daemons"),
     ("ping-check", "`dhcp.server.authoritative` of a lab does the same"),
+    ("ping-cltt-secs", "`dhcp.server.authoritative` of a lab does the same"),
     ("ping-timeout", "`dhcp.server.authoritative` of a lab does the same"),
+    ("ping-timeout-ms", "`dhcp.server.authoritative` of a lab does the same"),
+    ("pool6", IPV6),
+    ("preferred-lifetime", IPV6),
+    ("prefix-length-mode", IPV6),
+    ("prefix6", IPV6),
+    ("prepend", SETTING),
+    ("range6", IPV6),
+    ("release-on-roam", SETTING),
+    ("remote-port", "DHCP is at its own ports"),
+    ("return", SCRIPT),
+    ("send", SETTING),
+    ("server-duid", IPV6),
+    ("server-id-check", SETTING),
     ("server-identifier", "the identifier of the server is its address"),
     ("server-name", "the server has no name in DHCP"),
     ("set", SCRIPT),
@@ -53,7 +119,13 @@ const LEFT: &[(&str, &str)] = &[
     ("spawn", "classes are not spawned"),
     ("stash-agent-options", SETTING),
     ("subclass", "classes are not told apart by values"),
-    ("subnet6", "IPv6 is not carried over: give the network `ipv6`"),
+    ("subnet6", IPV6),
+    ("supersede", SETTING),
+    ("switch", SCRIPT),
+    ("unset", SCRIPT),
+    ("update-conflict-detection", DDNS),
+    ("use-eui-64", IPV6),
+    ("use-lease-addr-for-default-route", SETTING),
     ("update-optimization", DDNS),
     ("update-static-leases", DDNS),
     ("use-host-decl-names", "every node gets its name"),
@@ -77,6 +149,7 @@ const CARRIED: &[&str] = &[
     "host",
     "if",
     "ignore",
+    "include",
     "interface",
     "match",
     "next-server",
@@ -88,13 +161,32 @@ const CARRIED: &[&str] = &[
     "subnet",
 ];
 
+/// Blocks whose lines are not statements of DHCP.
+const OPAQUE: &[&str] = &["failover", "key", "on", "zone"];
+
+const BOOTP: &str = "clients of BOOTP without DHCP are not answered";
 const DDNS: &str = "names of a lab do not come from clients";
+const IPV6: &str = "IPv6 is not carried over: give the network `ipv6`";
+const LOGS: &str = "every exchange is an event of the run, which `dryrack trace` shows";
+const ONE_MACHINE: &str = "what one machine boots is its profile: give the node one of its own";
 const SCRIPT: &str = "no program is run at a lease; `dryrack logs --events` shows each one";
 const SETTING: &str = "the DHCP server of Dryrack has no such setting";
 
 /// Returns whether dhcpd has a statement of this name.
 pub(super) fn is_known(name: &str) -> bool {
     CARRIED.contains(&name) || LEFT.iter().any(|(known, _)| *known == name)
+}
+
+/// Returns whether an item is within a block whose lines are not statements of DHCP, or names what a `switch` tells apart.
+pub(super) fn is_within_opaque(document: &Document, item: ItemId) -> bool {
+    let mut around = document.parent(item);
+    while let Some(block) = around {
+        if OPAQUE.contains(&document.name(block)) {
+            return true;
+        }
+        around = document.parent(block);
+    }
+    false
 }
 
 /// Returns the names of all statements.
@@ -144,102 +236,164 @@ pub(super) fn wrong(name: &str, text: &str) -> Option<(String, &'static str)> {
     }
 }
 
+/// The most files that are included.
+const MOST_FILES: usize = 200;
+
+/// What dhcpd.conf says, with the files that it includes.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) document: Document,
+    pub(super) problems: Vec<Diagnostic>,
+    /// The files that it includes: where the server has them, and where they are here.
+    pub(super) included: Vec<(String, PathBuf)>,
+}
+
 /// Splits the text into statements and blocks.
-pub(super) fn parse(text: &str, file: usize) -> (Document, Vec<Diagnostic>) {
-    let mut document = Document::new(file);
-    let mut problems = Vec::new();
-    let mut open = vec![Document::ROOT];
-    let (mut statement, mut start, mut quoted) = (String::new(), 0, false);
-    let mut letters = text.char_indices().peekable();
-    while let Some((at, c)) = letters.next() {
-        match c {
-            '\\' if quoted => {
-                statement.push(c);
-                statement.extend(letters.next().map(|(_, c)| c));
-            }
-            '"' => {
-                if statement.trim().is_empty() {
-                    start = at;
+pub(super) fn parse(path: &Path, file: usize, sources: &mut Sources, files: &dyn Files) -> Parsed {
+    let mut parser = Parser {
+        parsed: Parsed { document: Document::new(file), problems: Vec::new(), included: Vec::new() },
+        sources,
+        files,
+        folder: folder(path),
+        reading: vec![path.to_owned()],
+    };
+    parser.text(file, Document::ROOT, 0);
+    parser.parsed
+}
+
+struct Parser<'a> {
+    parsed: Parsed,
+    sources: &'a mut Sources,
+    files: &'a dyn Files,
+    folder: PathBuf,
+    /// The files that are open, each of which includes the next one.
+    reading: Vec<PathBuf>,
+}
+
+impl Parser<'_> {
+    /// Adds the statements of a text to a block that is so deep.
+    fn text(&mut self, file: usize, block: ItemId, depth: usize) {
+        let text = self.sources.text(file).to_owned();
+        let mut open = vec![block];
+        let (mut statement, mut start, mut quoted) = (String::new(), 0, false);
+        let mut letters = text.char_indices().peekable();
+        while let Some((at, c)) = letters.next() {
+            match c {
+                '\\' if quoted => {
+                    statement.push(c);
+                    statement.extend(letters.next().map(|(_, c)| c));
                 }
-                quoted = !quoted;
-                statement.push(c);
-            }
-            _ if quoted => statement.push(c),
-            '#' => while letters.next_if(|(_, c)| *c != '\n').is_some() {},
-            ';' | '{' => {
-                let parent = open.last().copied().unwrap_or(Document::ROOT);
-                let begin = if statement.trim().is_empty() { at } else { start };
-                let item = add(&mut document, parent, &statement, Span::new(file, begin..at + 1));
-                statement.clear();
-                if c == '{' {
-                    if open.len() > DEEPEST {
-                        let span = Span::new(file, at..at + 1);
-                        problems.push(Diagnostic::new(
-                            Code::ForeignSyntax,
-                            span,
-                            "blocks are nested too deep",
-                        ));
-                        return (document, problems);
+                '"' => {
+                    if statement.trim().is_empty() {
+                        start = at;
                     }
-                    open.push(item);
+                    quoted = !quoted;
+                    statement.push(c);
                 }
-            }
-            '}' => {
-                if !statement.trim().is_empty() {
-                    let span = Span::new(file, start..at);
-                    problems.push(
-                        Diagnostic::new(Code::ForeignSyntax, span, "a statement has no `;` at its end")
-                            .help("end each statement by `;`"),
-                    );
+                _ if quoted => statement.push(c),
+                '#' => while letters.next_if(|(_, c)| *c != '\n').is_some() {},
+                // An empty statement is none.
+                ';' if statement.trim().is_empty() => statement.clear(),
+                ';' | '{' => {
+                    let parent = open.last().copied().unwrap_or(block);
+                    let begin = if statement.trim().is_empty() { at } else { start };
+                    let span = Span::new(file, begin..at + 1);
+                    let item = add(&mut self.parsed.document, parent, &statement, span);
                     statement.clear();
-                }
-                match open.pop().filter(|item| *item != Document::ROOT) {
-                    Some(item) => document.extend(item, at + 1),
-                    None => {
-                        let span = Span::new(file, at..at + 1);
-                        problems.push(
-                            Diagnostic::new(Code::ForeignSyntax, span, "`}` closes no block")
-                                .help("remove it"),
-                        );
-                        open = vec![Document::ROOT];
+                    if c == '{' {
+                        if depth + open.len() > DEEPEST {
+                            self.problem(file, at..at + 1, "blocks are nested too deep", None);
+                            return;
+                        }
+                        open.push(item);
+                    } else if self.parsed.document.name(item) == "include" {
+                        self.include(item, parent, depth + open.len());
                     }
                 }
-            }
-            c => {
-                if statement.trim().is_empty() && !c.is_whitespace() {
-                    start = at;
+                '}' => {
+                    if !statement.trim().is_empty() {
+                        let help = Some("end each statement by `;`");
+                        self.problem(file, start..at, "a statement has no `;` at its end", help);
+                        statement.clear();
+                    }
+                    match open.pop().filter(|_| !open.is_empty()) {
+                        Some(item) => self.parsed.document.extend(item, at + 1),
+                        None => {
+                            self.problem(file, at..at + 1, "`}` closes no block", Some("remove it"));
+                            open = vec![block];
+                        }
+                    }
                 }
-                statement.push(c);
+                c => {
+                    if statement.trim().is_empty() && !c.is_whitespace() {
+                        start = at;
+                    }
+                    statement.push(c);
+                }
             }
         }
+        if open.len() > 1 || quoted {
+            let item = open.last().copied().filter(|item| *item != block);
+            let span = item.map_or(start..text.trim_end().len().max(start), |item| {
+                self.parsed.document.span(item).range()
+            });
+            let help = Some("close it by `}`, and each string by `\"`");
+            self.problem(file, span, "the block is not closed", help);
+        } else if !statement.trim().is_empty() {
+            let help = Some("end each statement by `;`");
+            let span = start..text.trim_end().len().max(start);
+            self.problem(file, span, "the statement has no `;` at its end", help);
+        }
     }
-    if open.len() > 1 || quoted {
-        let item = open.last().copied().unwrap_or(Document::ROOT);
-        problems.push(
-            Diagnostic::new(Code::ForeignSyntax, document.span(item), "the block is not closed")
-                .help("close it by `}`, and each string by `\"`"),
-        );
-    } else if !statement.trim().is_empty() {
-        let span = Span::new(file, start..text.trim_end().len().max(start));
-        problems.push(
-            Diagnostic::new(Code::ForeignSyntax, span, "the statement has no `;` at its end")
-                .help("end each statement by `;`"),
-        );
+
+    fn problem(&mut self, file: usize, at: std::ops::Range<usize>, what: &str, help: Option<&str>) {
+        let mut problem = Diagnostic::new(Code::ForeignSyntax, Span::new(file, at), what);
+        if let Some(help) = help {
+            problem = problem.help(help);
+        }
+        self.parsed.problems.push(problem);
     }
-    (document, problems)
+
+    /// Reads the file that `include` names; its statements belong to the same block.
+    fn include(&mut self, item: ItemId, block: ItemId, depth: usize) {
+        let written = self.parsed.document.text(item).trim_matches('"').to_owned();
+        let Some(path) = locate(self.files, &self.folder, &written) else {
+            let why = format!("`{written}` is not there: put it beside the file");
+            self.parsed.document.miss(item, why);
+            return;
+        };
+        if self.reading.contains(&path) {
+            self.parsed.document.leave(item, "the file includes itself");
+            return;
+        }
+        let full = self.parsed.included.len() >= MOST_FILES || depth > DEEPEST;
+        let Some(bytes) = self.files.read(&path).filter(|_| !full) else {
+            self.parsed.document.miss(item, format!("`{written}` cannot be read"));
+            return;
+        };
+        let name = path.display().to_string();
+        let file = self.sources.add(name, String::from_utf8_lossy(&bytes).into_owned());
+        self.parsed.document.carry(item, "its lines");
+        let target = if written.starts_with('/') { written } else { format!("/{written}") };
+        self.parsed.included.push((target, path.clone()));
+        self.reading.push(path);
+        self.text(file, block, depth);
+        self.reading.pop();
+    }
 }
 
 fn add(document: &mut Document, parent: ItemId, statement: &str, span: Span) -> ItemId {
     let words = statement.trim();
-    let (name, rest) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
+    // An argument may follow without a blank, as in `log(info, "x")`.
+    let end = words.find(|c: char| c.is_whitespace() || c == '(').unwrap_or(words.len());
+    let (name, rest) = words.split_at(end);
     let rest = rest.trim();
-    // `else if` is `elsif`, and a condition may begin without a blank.
-    let (name, rest) = match (name, rest.split_once(|c: char| c.is_whitespace() || c == '(')) {
-        ("else", Some(("if", _))) => ("elsif", rest["if".len()..].trim_start()),
-        _ => match name.split_once('(') {
-            Some((name, _)) if matches!(name, "if" | "elsif") => (name, &words[name.len()..]),
-            _ => (name, rest),
-        },
+    // `else if` is `elsif`.
+    let (name, rest) = match (name, rest.strip_prefix("if")) {
+        ("else", Some(condition)) if condition.starts_with(|c: char| c.is_whitespace() || c == '(') => {
+            ("elsif", condition.trim_start())
+        }
+        _ => (name, rest),
     };
     document.add(parent, name.to_ascii_lowercase(), Some(rest.to_owned()), span)
 }
@@ -247,47 +401,110 @@ fn add(document: &mut Document, parent: ItemId, statement: &str, span: Span) -> 
 /// What applies within a block.
 #[derive(Debug, Clone, Default)]
 struct Scope {
-    /// The network of a `subnet` block.
-    network: Option<usize>,
+    /// The networks that it is about; without a list all of them.
+    networks: Option<Vec<usize>>,
+    /// Whether it is about the hosts of a group.
+    hosts: bool,
+    /// Whether it is about the clients of a pool.
+    pool: bool,
     /// The conditions around.
     tests: Vec<Test>,
     /// How near to the client: the rules of a nearer block come first.
     depth: usize,
 }
 
+/// What a block says of its networks.
+#[derive(Debug, Clone)]
+enum Setting {
+    Lease(u64),
+    Authoritative(bool),
+    OnlyKnown(bool),
+    Name(String),
+    Domain(String),
+    Option((String, String)),
+}
+
+/// A value of a block: how near the block is, and its networks.
+#[derive(Debug)]
+struct Scoped<T> {
+    depth: usize,
+    networks: Option<Vec<usize>>,
+    value: T,
+}
+
+impl<T> Scoped<T> {
+    fn new(scope: &Scope, value: T) -> Self {
+        Self { depth: scope.depth, networks: scope.networks.clone(), value }
+    }
+
+    /// Returns whether it holds for a network.
+    fn is_for(&self, index: usize) -> bool {
+        self.networks.as_ref().is_none_or(|networks| networks.contains(&index))
+    }
+}
+
+/// A `range`.
+#[derive(Debug)]
+struct Range {
+    item: ItemId,
+    network: Option<usize>,
+    ends: (Ipv4Addr, Ipv4Addr),
+    /// Whether clients without a reservation get addresses of it.
+    open: bool,
+    /// Whether it is the one that the network of the lab has.
+    chosen: bool,
+}
+
 struct Reading<'a> {
     document: &'a mut Document,
     setup: Setup,
-    /// Options that the file defines, with their codes.
-    defined: BTreeMap<String, u8>,
+    /// Options that the files define, with their codes.
+    defined: &'a BTreeMap<String, u8>,
+    /// Networks of the `subnet` blocks.
+    subnets: BTreeMap<ItemId, usize>,
+    ranges: Vec<Range>,
+    settings: Vec<Scoped<Sourced<Setting>>>,
+    /// Options of the groups around, for their hosts.
+    groups: Vec<Vec<Sourced<(String, String)>>>,
     /// Rules with their order.
-    rules: Vec<(usize, Option<usize>, BootRule)>,
-    /// What holds for all networks.
-    global: Network,
-    next_servers: Vec<(usize, Option<usize>, Test, Sourced<String>)>,
+    rules: Vec<Scoped<BootRule>>,
+    next_servers: Vec<Scoped<(Test, Sourced<String>)>>,
 }
 
 /// Returns what the file describes, and notes what became of each statement.
-pub(super) fn understand(document: &mut Document, path: &Path) -> Setup {
+pub(super) fn understand(
+    document: &mut Document,
+    path: &Path,
+    included: &[(String, PathBuf)],
+    defined: &BTreeMap<String, u8>,
+) -> Setup {
     let mut reading = Reading {
         document,
         setup: Setup::default(),
-        defined: BTreeMap::new(),
+        defined,
+        subnets: BTreeMap::new(),
+        ranges: Vec::new(),
+        settings: Vec::new(),
+        groups: Vec::new(),
         rules: Vec::new(),
-        global: Network::default(),
         next_servers: Vec::new(),
     };
     reading.definitions();
+    reading.subnets();
+    reading.ranges();
     reading.block(Document::ROOT, &Scope::default());
     reading.finish();
     let Reading { mut setup, .. } = reading;
+    let mut files = vec![("/etc/dhcp/dhcpd.conf".to_owned(), path.display().to_string())];
+    files.extend(included.iter().map(|(target, path)| (target.clone(), path.display().to_string())));
     setup.servers.push(Server {
         program: Program::IscDhcpd,
-        files: vec![("/etc/dhcp/dhcpd.conf".to_owned(), path.display().to_string())],
+        files,
         port: None,
         from: document.span(Document::ROOT),
         folders: vec!["/var/lib/dhcp".to_owned()],
         interfaces: Vec::new(),
+        alone: true,
         serves: Serves { dhcp: true, ..Serves::default() },
     });
     setup
@@ -309,7 +526,6 @@ pub(super) fn definitions(document: &Document) -> BTreeMap<String, u8> {
 
 impl Reading<'_> {
     fn definitions(&mut self) {
-        self.defined = definitions(self.document);
         for item in self.document.every().collect::<Vec<_>>() {
             let text = self.document.text(item).to_owned();
             let mut words = text.split_whitespace();
@@ -321,16 +537,100 @@ impl Reading<'_> {
         }
     }
 
-    fn sourced<T>(&self, value: T, item: ItemId) -> Sourced<T> {
-        Sourced::new(value, self.document.span(item))
+    /// Finds the networks, because a line of a block may be about those that come later.
+    fn subnets(&mut self) {
+        for item in self.document.every().collect::<Vec<_>>() {
+            if self.document.name(item) != "subnet" {
+                continue;
+            }
+            let text = self.document.text(item).to_owned();
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let net = match words.as_slice() {
+                [address, "netmask", mask] => {
+                    let length = mask.parse().ok().and_then(|mask| ipnet::ipv4_mask_to_prefix(mask).ok());
+                    let address = address.parse::<Ipv4Addr>().ok();
+                    address.zip(length).and_then(|(address, length)| Ipv4Net::new(address, length).ok())
+                }
+                _ => None,
+            };
+            let Some(net) = net else {
+                self.document.leave(item, "it is no `subnet ADDRESS netmask MASK`");
+                continue;
+            };
+            self.subnets.insert(item, self.setup.networks.len());
+            self.setup.networks.push(Network {
+                subnet: Some(self.sourced(net.trunc(), item)),
+                dhcp: Some(self.sourced(DhcpMode::Server, item)),
+                ..Network::default()
+            });
+        }
     }
 
-    /// Returns the network of a scope, or what holds for all.
-    fn network(&mut self, scope: &Scope) -> &mut Network {
-        match scope.network {
-            Some(index) => &mut self.setup.networks[index],
-            None => &mut self.global,
+    /// Finds the ranges and their networks, and chooses one for each network: one for all clients if there is one.
+    fn ranges(&mut self) {
+        for item in self.document.every().collect::<Vec<_>>() {
+            if self.document.name(item) != "range" {
+                continue;
+            }
+            let text = self.document.text(item);
+            let mut words = text.split_whitespace().filter(|word| *word != "dynamic-bootp");
+            let first = words.next().and_then(|word| word.parse().ok());
+            let last = words.next().map_or(first, |word| word.parse().ok());
+            let (Some(first), Some(last)) = (first, last) else {
+                self.document.leave(item, "it is no range of addresses");
+                continue;
+            };
+            let around = self.around(item);
+            let own = around.iter().find_map(|block| self.subnets.get(block).copied());
+            let shared = around.iter().find(|block| self.document.name(**block) == "shared-network");
+            let candidates = match shared {
+                Some(shared) => self.networks_within(*shared),
+                None => (0..self.setup.networks.len()).collect(),
+            };
+            let holds = |index: &usize| {
+                let subnet = self.setup.networks[*index].subnet.as_ref();
+                subnet.is_some_and(|subnet| subnet.value.contains(&first))
+            };
+            let network = own.or_else(|| candidates.into_iter().find(holds));
+            let pool = around.into_iter().find(|block| self.document.name(*block) == "pool");
+            let open = pool.is_none_or(|pool| self.is_open(pool));
+            self.ranges.push(Range { item, network, ends: (first, last), open, chosen: false });
         }
+        for network in 0..self.setup.networks.len() {
+            let mut own: Vec<&mut Range> =
+                self.ranges.iter_mut().filter(|range| range.network == Some(network)).collect();
+            let best = own.iter().position(|range| range.open).unwrap_or(0);
+            if let Some(range) = own.get_mut(best) {
+                range.chosen = true;
+            }
+        }
+    }
+
+    /// Returns whether clients without a reservation get addresses of a pool.
+    fn is_open(&self, pool: ItemId) -> bool {
+        let of = |name: &str| -> Vec<String> {
+            let items = self.document.all(pool, name).into_iter();
+            items.map(|item| self.document.text(item).to_owned()).collect()
+        };
+        let (allowed, denied) = (of("allow"), of("deny"));
+        let all =
+            |word: &String| matches!(word.as_str(), "unknown-clients" | "unknown clients" | "all clients");
+        (allowed.is_empty() || allowed.iter().any(all)) && !denied.iter().any(all)
+    }
+
+    /// Returns the blocks around an item, the nearest first.
+    fn around(&self, item: ItemId) -> Vec<ItemId> {
+        std::iter::successors(self.document.parent(item), |block| self.document.parent(*block)).collect()
+    }
+
+    /// Returns the networks whose subnets are within a block.
+    fn networks_within(&self, block: ItemId) -> Vec<usize> {
+        let within = self.subnets.iter().filter(|(subnet, _)| self.around(**subnet).contains(&block));
+        within.map(|(_, index)| *index).collect()
+    }
+
+    fn sourced<T>(&self, value: T, item: ItemId) -> Sourced<T> {
+        Sourced::new(value, self.document.span(item))
     }
 
     fn condition(&self, text: &str) -> Test {
@@ -347,27 +647,16 @@ impl Reading<'_> {
             }
             let inner = Scope { depth: scope.depth + 1, ..scope.clone() };
             match name.as_str() {
-                "subnet" => self.subnet(item, &text, &inner),
-                "shared-network" | "group" | "pool" => {
-                    self.block(item, &inner);
-                    self.document.carry(item, "network");
-                }
-                "class" => {
-                    let matches = self.document.get(item, "match");
-                    let test = matches.map(|matches| {
-                        let text = self.document.text(matches).to_owned();
-                        (matches, self.condition(text.strip_prefix("if").unwrap_or(&text)))
-                    });
-                    if let Some((matches, test)) = test {
-                        self.document.carry(matches, "the loader of the profile");
-                        // Classes count before networks.
-                        let tests = [scope.tests.clone(), vec![test]].concat();
-                        self.block(item, &Scope { tests, depth: 100, network: None });
-                        self.document.carry(item, "the loader of the profile");
-                    } else {
-                        self.document.leave(item, "the class says of no client that it is in it");
+                "subnet" => {
+                    if let Some(index) = self.subnets.get(&item).copied() {
+                        self.block(item, &Scope { networks: Some(vec![index]), hosts: false, ..inner });
+                        self.document.carry(item, "network");
                     }
                 }
+                "shared-network" => self.shared(item, inner),
+                "group" => self.group(item, inner),
+                "pool" => self.pool(item, inner),
+                "class" => self.class(item, scope),
                 "if" | "elsif" | "else" => {
                     let mut tests = scope.tests.clone();
                     tests.extend(before.iter().map(|test| Test::Not(Box::new(test.clone()))));
@@ -376,38 +665,92 @@ impl Reading<'_> {
                         before.push(test.clone());
                         tests.push(test);
                     }
+                    let unclear = tests.iter().find_map(Test::unclear);
                     self.block(item, &Scope { tests, ..inner });
-                    self.document.carry(item, "the loader of the profile");
+                    match unclear {
+                        None => self.document.carry(item, "the loader of the profile"),
+                        Some(what) => {
+                            self.document.leave(item, format!("it depends on {what}, which no node has"));
+                        }
+                    }
                 }
                 "host" => self.host(item, &text),
-                _ => self.statement(item, &name, &text, scope),
+                _ => {
+                    self.statement(item, &name, &text, scope);
+                    if scope.pool && !matches!(name.as_str(), "range" | "allow" | "deny" | "ignore") {
+                        let rest = "it is for all clients of the network, not only for those of the pool";
+                        self.document.qualify(item, rest);
+                    }
+                }
             }
         }
     }
 
-    fn subnet(&mut self, item: ItemId, text: &str, inner: &Scope) {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let net = match words.as_slice() {
-            [address, "netmask", mask] => {
-                let length = mask.parse().ok().and_then(|mask| ipnet::ipv4_mask_to_prefix(mask).ok());
-                let address = address.parse::<Ipv4Addr>().ok();
-                address.zip(length).and_then(|(address, length)| Ipv4Net::new(address, length).ok())
-            }
-            _ => None,
-        };
-        let Some(net) = net else {
-            self.document.leave(item, "it is no `subnet ADDRESS netmask MASK`");
+    fn shared(&mut self, item: ItemId, inner: Scope) {
+        let networks = self.networks_within(item);
+        let several = networks.len() > 1;
+        self.block(item, &Scope { networks: Some(networks), hosts: false, ..inner });
+        self.document.carry(item, "network");
+        if several {
+            let text =
+                "each of its subnets is a network of its own: a network of a lab has one subnet".to_owned();
+            self.setup.notes.push(Note { at: self.document.span(item), text });
+        }
+    }
+
+    fn group(&mut self, item: ItemId, inner: Scope) {
+        let hosts = self
+            .document
+            .every()
+            .any(|host| self.document.name(host) == "host" && self.around(host).contains(&item));
+        let networks = Some(self.networks_within(item));
+        let first = self.setup.machines.len();
+        self.groups.push(Vec::new());
+        self.block(item, &Scope { networks, hosts, ..inner });
+        let options = self.groups.pop().unwrap_or_default();
+        for machine in &mut self.setup.machines[first..] {
+            // The nearer one comes last, because the last one counts.
+            machine.options = [options.clone(), std::mem::take(&mut machine.options)].concat();
+        }
+        self.document.carry(item, "nodes");
+    }
+
+    fn pool(&mut self, item: ItemId, inner: Scope) {
+        let own: Vec<&Range> =
+            self.ranges.iter().filter(|range| self.around(range.item).contains(&item)).collect();
+        let networks: Vec<usize> =
+            own.iter().filter(|range| range.chosen).filter_map(|range| range.network).collect();
+        let is_used = !networks.is_empty();
+        self.block(item, &Scope { networks: Some(networks), hosts: false, pool: true, ..inner });
+        if is_used {
+            self.document.carry(item, "dhcp.server.pool");
+        }
+    }
+
+    fn class(&mut self, item: ItemId, scope: &Scope) {
+        let matches = self.document.get(item, "match");
+        let test = matches.and_then(|matches| {
+            let text = self.document.text(matches).to_owned();
+            let condition =
+                text.strip_prefix("if").filter(|rest| !rest.starts_with(char::is_alphanumeric))?;
+            Some((matches, self.condition(condition)))
+        });
+        let Some((matches, test)) = test else {
+            self.document.leave(item, "classes are not told apart by values");
             return;
         };
-        let network = Network {
-            subnet: Some(self.sourced(net.trunc(), item)),
-            dhcp: Some(self.sourced(DhcpMode::Server, item)),
-            ..Network::default()
-        };
-        self.setup.networks.push(network);
-        let index = self.setup.networks.len() - 1;
-        self.block(item, &Scope { network: Some(index), ..inner.clone() });
-        self.document.carry(item, "network");
+        match test.unclear() {
+            None => {
+                self.document.carry(matches, "the loader of the profile");
+                self.document.carry(item, "the loader of the profile");
+            }
+            Some(what) => {
+                self.document.leave(item, format!("it depends on {what}, which no node has"));
+            }
+        }
+        // Classes count before networks.
+        let tests = [scope.tests.clone(), vec![test]].concat();
+        self.block(item, &Scope { tests, depth: 100, ..Scope::default() });
     }
 
     fn host(&mut self, item: ItemId, name: &str) {
@@ -453,8 +796,7 @@ impl Reading<'_> {
                     }
                 }
                 "filename" | "next-server" => {
-                    self.document
-                        .leave(inner, "what one machine boots is its profile: give the node one of its own");
+                    self.document.leave(inner, ONE_MACHINE);
                 }
                 _ => {}
             }
@@ -466,6 +808,132 @@ impl Reading<'_> {
         machine.nics.push(nic);
         self.setup.machines.push(machine);
         self.document.carry(item, "node");
+    }
+
+    /// Notes why a block is about no network, if it is about none.
+    fn leave_nowhere(&mut self, item: ItemId, scope: &Scope) -> bool {
+        if scope.networks.as_ref().is_none_or(|networks| !networks.is_empty()) {
+            return false;
+        }
+        let why = match (scope.pool, scope.hosts) {
+            (true, _) => "the network of a lab has one pool, and this is another one",
+            (_, true) => "nodes have no setting of their own for it",
+            _ => "no subnet is in the block",
+        };
+        self.document.leave(item, why);
+        true
+    }
+
+    /// Notes that something is in the lab. The hosts of a group have no such setting.
+    fn carry(&mut self, item: ItemId, scope: &Scope, to: &str) {
+        match scope.hosts {
+            true => self.document.carry_partly(item, to, "not for the hosts of the group"),
+            false => self.document.carry(item, to),
+        }
+    }
+
+    /// Notes a setting of a block.
+    fn set(&mut self, item: ItemId, scope: &Scope, setting: Setting, to: &str) {
+        if self.leave_nowhere(item, scope) {
+            return;
+        }
+        let setting = self.sourced(setting, item);
+        self.settings.push(Scoped::new(scope, setting));
+        self.carry(item, scope, to);
+    }
+
+    /// Reads what a rule of boot files says, if nodes can have it.
+    fn boots(&mut self, item: ItemId, scope: &Scope, file: String, when: Test) {
+        let here = scope.networks.as_ref().is_none_or(|networks| !networks.is_empty());
+        if scope.hosts && !here {
+            self.document.leave(item, ONE_MACHINE);
+            return;
+        }
+        if self.leave_nowhere(item, scope) {
+            return;
+        }
+        let rule = BootRule { when, file, server: None, from: self.document.span(item) };
+        match rule.when.unclear() {
+            Some(what) => self.document.leave(item, format!("it depends on {what}, which no node has")),
+            None => self.carry(item, scope, "the loader of the profile"),
+        }
+        self.rules.push(Scoped::new(scope, rule));
+    }
+
+    fn next_server(&mut self, item: ItemId, scope: &Scope, server: String, when: Test) {
+        let here = scope.networks.as_ref().is_none_or(|networks| !networks.is_empty());
+        if scope.hosts && !here {
+            self.document.leave(item, ONE_MACHINE);
+            return;
+        }
+        if self.leave_nowhere(item, scope) {
+            return;
+        }
+        let server = self.sourced(server, item);
+        self.next_servers.push(Scoped::new(scope, (when, server)));
+        self.carry(item, scope, "the server of boot files");
+    }
+
+    fn range(&mut self, item: ItemId) {
+        let Some(range) = self.ranges.iter().find(|range| range.item == item) else { return };
+        let Some(network) = range.network else {
+            self.document.leave(item, "no subnet of the file holds it");
+            return;
+        };
+        if range.chosen {
+            self.setup.networks[network].pool = Some(self.sourced(range.ends, item));
+            self.document.carry(item, "dhcp.server.pool");
+            return;
+        }
+        let why = match range.open {
+            true => "the network of a lab has one pool, and another line gives it",
+            false => "the network of a lab has one pool, and this one is not for all clients",
+        };
+        self.document.leave(item, why);
+    }
+
+    /// Reads `allow`, `deny` and `ignore`.
+    fn permission(&mut self, item: ItemId, name: &str, text: &str, scope: &Scope) {
+        if scope.pool {
+            let around = self.document.parent(item);
+            let own: Vec<usize> = self
+                .ranges
+                .iter()
+                .filter(|range| around.is_some_and(|pool| self.around(range.item).contains(&pool)))
+                .filter_map(|range| range.network)
+                .collect();
+            // A network whose pools are all for known clients has no address for others.
+            let closed = |network: &usize| {
+                self.ranges.iter().all(|range| range.network != Some(*network) || !range.open)
+            };
+            let closed: Vec<usize> = own.into_iter().filter(closed).collect();
+            let about_known = matches!(
+                (name, text),
+                ("deny", "unknown-clients" | "unknown clients")
+                    | ("allow", "known-clients" | "known clients")
+            );
+            match (name, text) {
+                _ if about_known && !closed.is_empty() => {
+                    let scope = Scope { networks: Some(closed), ..scope.clone() };
+                    self.set(item, &scope, Setting::OnlyKnown(true), "dhcp.server.unknown-clients");
+                }
+                ("allow", "unknown-clients" | "unknown clients" | "all clients") => {
+                    self.document.carry(item, "dhcp.server.pool");
+                }
+                _ => self.document.leave(item, "the pool of a lab is for all clients"),
+            }
+            return;
+        }
+        match (name, text) {
+            ("deny" | "ignore", "unknown-clients") => {
+                self.set(item, scope, Setting::OnlyKnown(true), "dhcp.server.unknown-clients");
+            }
+            ("allow", "unknown-clients") => {
+                self.set(item, scope, Setting::OnlyKnown(false), "dhcp.server.unknown-clients");
+            }
+            ("allow", "booting" | "bootp" | "known-clients") => self.document.carry(item, "dhcp.server"),
+            _ => self.document.leave(item, SETTING),
+        }
     }
 
     fn statement(&mut self, item: ItemId, name: &str, text: &str, scope: &Scope) {
@@ -480,74 +948,22 @@ impl Reading<'_> {
         };
         let clients = "only boot files can depend on the client";
         match name {
-            "filename" => {
-                let rule = BootRule { when, file: plain, server: None, from: self.document.span(item) };
-                match rule.when.unclear() {
-                    Some(what) => {
-                        self.document.leave(item, format!("it depends on {what}, which no node has"))
-                    }
-                    None => self.document.carry(item, "the loader of the profile"),
-                }
-                self.rules.push((scope.depth, scope.network, rule));
-            }
-            "next-server" => {
-                let server = self.sourced(plain, item);
-                self.next_servers.push((scope.depth, scope.network, when, server));
-                self.document.carry(item, "the server of boot files");
-            }
-            "range" => {
-                let mut words = text.split_whitespace().filter(|word| *word != "dynamic-bootp");
-                let first = words.next().and_then(|word| word.parse().ok());
-                let last = words.next().map_or(first, |word| word.parse().ok());
-                let (Some(first), Some(last)) = (first, last) else {
-                    self.document.leave(item, "it is no range of addresses");
-                    return;
-                };
-                let pool = self.sourced((first, last), item);
-                let network = self.network(scope);
-                if network.pool.is_some() {
-                    self.document
-                        .leave(item, "the network of a lab has one pool, and an earlier line gives it");
-                    return;
-                }
-                network.pool = Some(pool);
-                self.document.carry(item, "dhcp.server.pool");
-            }
+            "filename" => self.boots(item, scope, plain, when),
+            "next-server" => self.next_server(item, scope, plain, when),
+            "range" => self.range(item),
             _ if !scope.tests.is_empty() && name != "match" => self.document.leave(item, clients),
             "default-lease-time" => match plain.parse() {
-                Ok(lease) => {
-                    let lease = Some(self.sourced(lease, item));
-                    self.network(scope).lease = lease;
-                    self.document.carry(item, "dhcp.server.lease-time");
-                }
+                Ok(lease) => self.set(item, scope, Setting::Lease(lease), "dhcp.server.lease-time"),
                 Err(_) => self.document.leave(item, format!("`{plain}` is no time")),
             },
             "authoritative" => {
-                let value = Some(self.sourced(true, item));
-                self.network(scope).authoritative = value;
-                self.document.carry(item, "dhcp.server.authoritative");
+                self.set(item, scope, Setting::Authoritative(true), "dhcp.server.authoritative");
             }
             "not" if plain == "authoritative" => {
-                let value = Some(self.sourced(false, item));
-                self.network(scope).authoritative = value;
-                self.document.carry(item, "dhcp.server.authoritative");
+                self.set(item, scope, Setting::Authoritative(false), "dhcp.server.authoritative");
             }
-            "deny" | "ignore" if plain == "unknown-clients" => {
-                let value = Some(self.sourced(true, item));
-                self.network(scope).only_known = value;
-                self.document.carry(item, "dhcp.server.unknown-clients");
-            }
-            "allow" | "deny" | "ignore" => match plain.as_str() {
-                "booting" | "bootp" | "unknown-clients" | "known-clients" if name == "allow" => {
-                    self.document.carry(item, "dhcp.server");
-                }
-                _ => self.document.leave(item, "the DHCP server of Dryrack has no such setting"),
-            },
-            "interface" => {
-                let value = Some(self.sourced(plain, item));
-                self.network(scope).name = value;
-                self.document.carry(item, "the name of the network");
-            }
+            "allow" | "deny" | "ignore" => self.permission(item, name, &plain, scope),
+            "interface" => self.set(item, scope, Setting::Name(plain), "the name of the network"),
             "option" => self.option(item, text, scope),
             _ => {
                 let why = LEFT.iter().find(|(known, _)| *known == name).map(|(_, why)| (*why).to_owned());
@@ -567,26 +983,9 @@ impl Reading<'_> {
         let (key, values) = option(text);
         let first = values.first().cloned().unwrap_or_default();
         match key.as_str() {
-            "domain-name" => {
-                let value = Some(self.sourced(first, item));
-                self.network(scope).dns.domain = value;
-                self.document.carry(item, "dns.domain");
-            }
-            "tftp-server-name" => {
-                let value = self.sourced(first, item);
-                self.next_servers.push((scope.depth, scope.network, Test::Always, value));
-                self.document.carry(item, "the server of boot files");
-            }
-            "bootfile-name" => {
-                let rule = BootRule {
-                    when: Test::Always,
-                    file: first,
-                    server: None,
-                    from: self.document.span(item),
-                };
-                self.rules.push((scope.depth, scope.network, rule));
-                self.document.carry(item, "the loader of the profile");
-            }
+            "domain-name" => self.set(item, scope, Setting::Domain(first), "dns.domain"),
+            "tftp-server-name" => self.next_server(item, scope, first, Test::Always),
+            "bootfile-name" => self.boots(item, scope, first, Test::Always),
             "subnet-mask" => self.document.leave(item, "the mask follows from the address of the network"),
             _ if key.contains('.') => {
                 self.document.leave(item, "options within other options are not carried over");
@@ -595,9 +994,16 @@ impl Reading<'_> {
                 let known = self.defined.get(&key).map_or_else(|| key.clone(), u8::to_string);
                 match translate(&known, &values) {
                     Ok(option) => {
-                        let option = self.sourced(option, item);
-                        self.network(scope).options.push(option);
-                        self.document.carry(item, "options");
+                        let here = scope.networks.as_ref().is_none_or(|networks| !networks.is_empty());
+                        if scope.hosts {
+                            let option = self.sourced(option.clone(), item);
+                            self.groups.last_mut().into_iter().for_each(|group| group.push(option.clone()));
+                            self.document.carry(item, "options");
+                        }
+                        if !scope.hosts || here {
+                            let of_networks = Scope { hosts: false, ..scope.clone() };
+                            self.set(item, &of_networks, Setting::Option(option), "options");
+                        }
                     }
                     Err(why) => self.document.leave(item, why),
                 }
@@ -605,7 +1011,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Puts together what holds for all networks, and the rules in their order.
+    /// Puts together what holds for each network, and the rules in their order.
     fn finish(&mut self) {
         if self.setup.networks.is_empty() {
             self.setup
@@ -614,34 +1020,35 @@ impl Reading<'_> {
         }
         // A nearer block counts first, and of one block the last statement.
         self.rules.reverse();
-        self.rules.sort_by_key(|(depth, ..)| std::cmp::Reverse(*depth));
+        self.rules.sort_by_key(|rule| std::cmp::Reverse(rule.depth));
         self.next_servers.reverse();
-        self.next_servers.sort_by_key(|(depth, ..)| std::cmp::Reverse(*depth));
+        self.next_servers.sort_by_key(|server| std::cmp::Reverse(server.depth));
+        // Of settings the last one counts.
+        self.settings.sort_by_key(|setting| setting.depth);
         for (index, network) in self.setup.networks.iter_mut().enumerate() {
-            let here = |of: &Option<usize>| of.is_none_or(|of| of == index);
-            for (_, of, rule) in &self.rules {
-                if !here(of) {
-                    continue;
-                }
-                let server = self.next_servers.iter().find(|(_, of, when, _)| here(of) && *when == rule.when);
-                let mut rule = rule.clone();
-                rule.server = server
-                    .filter(|(.., when, _)| *when != Test::Always)
-                    .map(|(.., server)| server.value.clone());
+            let next_servers: Vec<&(Test, Sourced<String>)> =
+                self.next_servers.iter().filter(|one| one.is_for(index)).map(|one| &one.value).collect();
+            for rule in self.rules.iter().filter(|rule| rule.is_for(index)) {
+                let mut rule = rule.value.clone();
+                let server = next_servers.iter().find(|(when, _)| *when == rule.when);
+                rule.server =
+                    server.filter(|(when, _)| *when != Test::Always).map(|(_, server)| server.value.clone());
                 network.boots.push(rule);
             }
-            let plain = self.next_servers.iter().find(|(_, of, when, _)| here(of) && *when == Test::Always);
-            network.next_server = plain
-                .or_else(|| self.next_servers.iter().find(|(_, of, ..)| here(of)))
-                .map(|(.., server)| server.clone());
-            let global = self.global.clone();
-            network.lease = network.lease.take().or(global.lease);
-            network.authoritative = network.authoritative.take().or(global.authoritative);
-            network.only_known = network.only_known.take().or(global.only_known);
-            network.name = network.name.take().or(global.name);
-            network.dns.domain = network.dns.domain.take().or(global.dns.domain);
-            // Those of the network itself come last, because the last one counts.
-            network.options = [global.options, std::mem::take(&mut network.options)].concat();
+            let plain = next_servers.iter().find(|(when, _)| *when == Test::Always);
+            network.next_server = plain.or(next_servers.first()).map(|(_, server)| server.clone());
+            for Sourced { value, from } in
+                self.settings.iter().filter(|one| one.is_for(index)).map(|one| one.value.clone())
+            {
+                match value {
+                    Setting::Lease(value) => network.lease = Some(Sourced { value, from }),
+                    Setting::Authoritative(value) => network.authoritative = Some(Sourced { value, from }),
+                    Setting::OnlyKnown(value) => network.only_known = Some(Sourced { value, from }),
+                    Setting::Name(value) => network.name = Some(Sourced { value, from }),
+                    Setting::Domain(value) => network.dns.domain = Some(Sourced { value, from }),
+                    Setting::Option(value) => network.options.push(Sourced { value, from }),
+                }
+            }
         }
     }
 }

@@ -2,30 +2,140 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
 
 use super::boot::{BootRule, Test};
 use super::document::{Document, ItemId};
 use super::expression;
+use super::files::{Files, folder, locate};
 use super::option::translate;
+use super::settle::Note;
 use super::setup::{DhcpMode, Machine, Network, Nic, Program, Server, Serves, Setup, Sourced};
 use crate::diag::{Code, Diagnostic, Sources};
 use crate::matchbox::ignition::json;
 
+/// The most files that are included, and the longest text of all of them.
+const MOST_FILES: usize = 200;
+const LONGEST: usize = 4 << 20;
+
+/// The text of a file with those of the files that it includes.
+#[derive(Debug, Default)]
+struct Whole {
+    text: String,
+    /// File and line that each line comes from.
+    lines: Vec<(usize, usize)>,
+    /// Where the server has the files, and where they are here.
+    included: Vec<(String, PathBuf)>,
+    /// Files that are not there: the file and line that names it, and its name.
+    missing: Vec<(usize, usize, String)>,
+}
+
+/// What the file says, with the files that it includes.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) document: Document,
+    pub(super) included: Vec<(String, PathBuf)>,
+}
+
 /// Parses the text.
-pub(super) fn parse(text: &str, file: usize, sources: &Sources) -> Result<Document, Diagnostic> {
-    let plain = without_comments(text);
-    let wrong = |line: usize, message: String| {
-        Diagnostic::new(Code::ForeignSyntax, sources.line(file, line), message)
-            .help("`kea-dhcp4 -t FILE` says more")
+pub(super) fn parse(
+    path: &Path,
+    file: usize,
+    sources: &mut Sources,
+    files: &dyn Files,
+) -> Result<Parsed, Diagnostic> {
+    let mut whole = Whole::default();
+    whole.add(file, sources, files, &folder(path), &mut vec![path.to_owned()]);
+    let Whole { text, lines, included, missing } = whole;
+    let place = |line: usize| {
+        let (file, line) = lines.get(line.saturating_sub(1)).or(lines.last()).copied().unwrap_or((file, 1));
+        sources.line(file, line)
     };
-    let tree = json::read(plain.as_bytes()).map_err(|error| wrong(error.line, error.message))?;
+    let wrong = |line: usize, message: String| {
+        Diagnostic::new(Code::ForeignSyntax, place(line), message).help("`kea-dhcp4 -t FILE` says more")
+    };
+    if let Some((file, line, name)) = missing.into_iter().next() {
+        let what = format!("the included file `{name}` is not there, or includes itself");
+        let help = "put it beside the file, or below its folder with the path that it has on the server";
+        return Err(Diagnostic::new(Code::ForeignFile, sources.line(file, line), what).help(help));
+    }
+    let tree = json::read(text.as_bytes()).map_err(|error| wrong(error.line, error.message))?;
     let mut document = Document::new(file);
-    let added = document.add_tree(&tree, file, sources, 1);
+    let added = document.add_tree(&tree, &place);
     added.map_err(|line| wrong(line, "it is nested too deep".into()))?;
-    Ok(document)
+    Ok(Parsed { document, included })
+}
+
+impl Whole {
+    /// Adds a file without its comments, with the files that it includes in their places.
+    fn add(
+        &mut self,
+        file: usize,
+        sources: &mut Sources,
+        files: &dyn Files,
+        folder: &Path,
+        reading: &mut Vec<PathBuf>,
+    ) {
+        let text = without_comments(sources.text(file));
+        let mut line = 1;
+        let mut rest = text.as_str();
+        while let Some((start, end, name)) = include(rest) {
+            self.push(&rest[..start], file, &mut line);
+            line += rest[start..end].matches('\n').count();
+            rest = &rest[end..];
+            let full = self.included.len() >= MOST_FILES || self.text.len() > LONGEST;
+            let found = locate(files, folder, &name)
+                .filter(|path| !full && !reading.contains(path))
+                .and_then(|path| Some((files.read(&path)?, path)));
+            let Some((bytes, path)) = found else {
+                self.missing.push((file, line, name));
+                continue;
+            };
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let inner = sources.add(path.display().to_string(), text);
+            let target = if name.starts_with('/') { name } else { format!("/{name}") };
+            self.included.push((target, path.clone()));
+            reading.push(path);
+            self.add(inner, sources, files, folder, reading);
+            reading.pop();
+        }
+        self.push(rest, file, &mut line);
+    }
+
+    /// Adds a part of a file; its last line ends, because another file may follow.
+    fn push(&mut self, part: &str, file: usize, line: &mut usize) {
+        for text in part.split_inclusive('\n') {
+            self.text.push_str(text);
+            self.lines.push((file, *line));
+            *line += usize::from(text.ends_with('\n'));
+        }
+        if !part.ends_with('\n') && !part.is_empty() {
+            self.text.push('\n');
+        }
+    }
+}
+
+/// Finds the first `<?include "FILE"?>` outside of strings: its begin, its end, and the name of the file.
+fn include(text: &str) -> Option<(usize, usize, String)> {
+    let mut quoted = false;
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '<' if !quoted => {
+                let Some(inner) = text[at..].strip_prefix("<?include") else { continue };
+                let end = at + "<?include".len() + inner.find("?>")? + 2;
+                let name = text[at + "<?include".len()..end - 2].trim().trim_matches('"').to_owned();
+                return Some((at, end, name));
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Replaces comments by blanks, and commas in front of a closing bracket. Every other byte stays where it is.
@@ -115,23 +225,32 @@ pub(super) fn reason(path: &str, name: &str) -> String {
 }
 
 /// Returns what the file describes, and notes what became of each part.
-pub(super) fn understand(document: &mut Document, path: &Path) -> Setup {
-    let server = Server {
+pub(super) fn understand(document: &mut Document, path: &Path, included: &[(String, PathBuf)]) -> Setup {
+    let mut files = vec![("/etc/kea/kea-dhcp4.conf".to_owned(), path.display().to_string())];
+    files.extend(included.iter().map(|(target, path)| (target.clone(), path.display().to_string())));
+    let mut server = Server {
         program: Program::Kea,
-        files: vec![("/etc/kea/kea-dhcp4.conf".to_owned(), path.display().to_string())],
+        files,
         port: None,
         from: document.span(Document::ROOT),
         folders: vec!["/var/lib/kea".to_owned(), "/run/kea".to_owned()],
         interfaces: Vec::new(),
+        alone: true,
         serves: Serves { dhcp: true, ..Serves::default() },
     };
     let top = document.children(Document::ROOT).first().copied();
     let Some(dhcp) = top.and_then(|top| document.get(top, "Dhcp4")) else {
         return Setup::default();
     };
-    let mut reading =
-        Reading { document, setup: Setup::default(), classes: BTreeMap::new(), rules: Vec::new() };
+    let mut reading = Reading {
+        document,
+        setup: Setup::default(),
+        classes: BTreeMap::new(),
+        rules: Vec::new(),
+        interfaces: Vec::new(),
+    };
     reading.read(dhcp);
+    server.interfaces = std::mem::take(&mut reading.interfaces);
     let mut setup = reading.setup;
     setup.servers.push(server);
     setup
@@ -144,6 +263,8 @@ struct Reading<'a> {
     classes: BTreeMap<String, Test>,
     /// Rules of classes, which come before those of networks.
     rules: Vec<BootRule>,
+    /// The interfaces that the file names.
+    interfaces: Vec<String>,
 }
 
 impl Reading<'_> {
@@ -157,8 +278,11 @@ impl Reading<'_> {
         self.common(dhcp, &mut global);
         let interfaces = self.document.at(dhcp, &["interfaces-config", "interfaces"]);
         let interfaces = interfaces.map(|list| self.document.children(list)).unwrap_or_default();
+        let plain =
+            |item: &ItemId| self.document.text(*item).split('/').next().unwrap_or_default().to_owned();
+        self.interfaces = interfaces.iter().map(plain).collect();
         if let [only] = interfaces.as_slice() {
-            let name = self.document.text(*only).split('/').next().unwrap_or_default().to_owned();
+            let name = self.interfaces[0].clone();
             if name != "*" && !name.is_empty() {
                 global.name = Some(self.sourced(name, *only));
                 self.document.carry(*only, "the name of the network");
@@ -168,6 +292,12 @@ impl Reading<'_> {
         for shared in self.list(dhcp, "shared-networks") {
             let mut around = global.clone();
             self.common(shared, &mut around);
+            if self.list(shared, "subnet4").len() > 1 {
+                let text = "each of its subnets is a network of its own: a network of a lab has one subnet";
+                let at = self.document.get(shared, "name").unwrap_or(shared);
+                self.document.carry(at, "network");
+                self.setup.notes.push(Note { at: self.document.span(at), text: text.to_owned() });
+            }
             subnets.extend(self.list(shared, "subnet4").into_iter().map(|subnet| (subnet, around.clone())));
         }
         subnets.extend(self.list(dhcp, "subnet4").into_iter().map(|subnet| (subnet, global.clone())));

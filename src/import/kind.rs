@@ -131,7 +131,7 @@ fn by_lines(text: &str) -> Option<Kind> {
         words.next().is_some_and(|word| udhcpd::KEYWORDS.contains(&word)) && words.next().is_some()
     });
     let isc = count(&|line| {
-        let ends = line.ends_with(';') || line.ends_with('{') || line == "}";
+        let ends = line.ends_with([';', '{', '}']);
         let word = line.split([' ', ';']).next().unwrap_or_default();
         ends && (isc::is_known(word) || line.starts_with('}'))
     });

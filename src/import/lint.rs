@@ -8,7 +8,7 @@ mod machines;
 use super::document::Document;
 use super::files::Files;
 use super::setup::Setup;
-use super::{Given, Kind, Reader, Refusal, settle};
+use super::{Given, Kind, Reader, Refusal, isc, settle};
 use crate::diag::{Diagnostic, Sources};
 
 /// What was found in files.
@@ -35,14 +35,14 @@ struct Case {
 pub fn lint(given: &[Given], files: &dyn Files) -> Result<Linted, Refusal> {
     let mut reader = Reader { files, sources: Sources::default(), diagnostics: Vec::new() };
     let mut cases = Vec::new();
-    for given in given {
-        for read in reader.read(given)? {
-            cases.push(Case { kind: read.kind, document: read.document, setup: read.setup });
-        }
+    for read in reader.read_all(given)? {
+        cases.push(Case { kind: read.kind, document: read.document, setup: read.setup });
     }
     let Reader { sources, diagnostics: mut found, .. } = reader;
+    let of_isc = cases.iter().filter(|case| case.kind == Kind::Isc);
+    let defined = of_isc.flat_map(|case| isc::definitions(&case.document)).collect();
     for case in &cases {
-        directives::check(case, &mut found);
+        directives::check(case, &defined, &mut found);
         addresses::check(case, &mut found);
         machines::check(case, &mut found);
     }

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::boot::{http, is_url};
-use super::setup::{Machine, Network, Nic, Setup, Sourced};
+use super::setup::{DhcpMode, Machine, Network, Nic, Setup, Sourced};
 use crate::diag::Span;
 use crate::name::{NetworkName, NodeName, slug};
 
@@ -60,6 +60,7 @@ pub(super) fn unite(setups: Vec<Setup>) -> Setup {
     let mut all = Setup::default();
     let mut networks = Vec::new();
     for setup in setups {
+        all.notes.extend(setup.notes);
         networks.extend(setup.networks);
         all.servers.extend(setup.servers);
         for machine in setup.machines {
@@ -98,7 +99,13 @@ fn merge(known: &mut Network, other: Network) {
     if known.subnet.as_ref().is_none_or(|subnet| subnet.from.is_none()) && other.subnet.is_some() {
         known.subnet = other.subnet;
     }
-    known.dhcp = known.dhcp.take().or(other.dhcp);
+    // Who assigns addresses counts more than who only tells boot files.
+    let assigns = |dhcp: &Option<Sourced<DhcpMode>>| {
+        dhcp.as_ref().is_some_and(|dhcp| dhcp.value == DhcpMode::Server && dhcp.from.is_some())
+    };
+    if known.dhcp.is_none() || !assigns(&known.dhcp) && assigns(&other.dhcp) {
+        known.dhcp = other.dhcp;
+    }
     known.pool = known.pool.take().or(other.pool);
     known.lease = known.lease.take().or(other.lease);
     known.only_known = known.only_known.take().or(other.only_known);
@@ -154,9 +161,9 @@ fn merge_machine(known: &mut Machine, other: Machine) {
     known.options.extend(other.options);
 }
 
-/// Decides everything that no file says.
-pub(super) fn settle(mut setup: Setup) -> Settled {
-    let mut notes = Vec::new();
+/// Decides everything that no file says, for a lab whose machines our services answer, or the servers of the files.
+pub(super) fn settle(mut setup: Setup, services: bool) -> Settled {
+    let mut notes = std::mem::take(&mut setup.notes);
     if setup.networks.is_empty() {
         setup.networks.push(Network::default());
     }
@@ -190,7 +197,10 @@ pub(super) fn settle(mut setup: Setup) -> Settled {
         .collect();
     for (network, reserved) in networks.iter_mut().zip(&reserved) {
         network.server = server(network, reserved);
-        network.pool = pool(network, reserved, &mut notes);
+        let mut lost = Vec::new();
+        network.pool = pool(network, reserved, &mut lost);
+        // Their server has the pool of its file.
+        notes.extend(lost.into_iter().filter(|_| services));
         let hosts = network.subnet.value.hosts().take(1 << 16).count();
         // The server has one of them.
         network.room = hosts.saturating_sub(1 + reserved.len());
@@ -219,7 +229,8 @@ pub(super) fn settle(mut setup: Setup) -> Settled {
         if machines.len() > MOST_MACHINES { machines.split_off(MOST_MACHINES) } else { Vec::new() };
     for machine in &reservations {
         if let Some(at) = machine.from.clone() {
-            let text = format!("it is a reservation, not a node: a lab begins with {MOST_MACHINES} nodes");
+            let what = if services { "a reservation, not a node" } else { "no node" };
+            let text = format!("it is {what}: a lab begins with {MOST_MACHINES} nodes");
             notes.push(Note { at, text });
         }
     }

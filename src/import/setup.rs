@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 
 use super::boot::BootRule;
+use super::settle::Note;
 use crate::diag::Span;
 use crate::name::Mac;
 
@@ -32,6 +33,8 @@ pub(super) struct Setup {
     pub(super) networks: Vec<Network>,
     pub(super) machines: Vec<Machine>,
     pub(super) servers: Vec<Server>,
+    /// What is lost, whoever answers the machines.
+    pub(super) notes: Vec<Note>,
 }
 
 /// One Ethernet segment, as far as it is known.
@@ -162,13 +165,15 @@ pub(super) struct Server {
     pub(super) program: Program,
     /// Where the server has its files, and where they are here.
     pub(super) files: Vec<(String, String)>,
-    /// The port that `matchbox` listens on.
+    /// The port of matchbox, or of the DNS of dnsmasq.
     pub(super) port: Option<u16>,
     pub(super) from: Span,
     /// Folders that the server wants to exist.
     pub(super) folders: Vec<String>,
     /// The interfaces that the file names.
     pub(super) interfaces: Vec<String>,
+    /// Whether it takes its ports at all addresses of its host.
+    pub(super) alone: bool,
     pub(super) serves: Serves,
 }
 

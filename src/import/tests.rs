@@ -1,6 +1,7 @@
 //! Files of every kind become labs that are valid, and every directive has a fate.
 
 mod lint;
+mod scopes;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -78,7 +79,7 @@ fn every_line_has_a_fate(files: &[(&str, &str)]) {
                     && imported.sources.position(span.file, span.start).0 == index + 1
             };
             assert!(
-                line.is_empty() || imported.directives.iter().any(|one| at(&one)),
+                line.is_empty() || line == "}" || imported.directives.iter().any(|one| at(&one)),
                 "{name}:{}: {line}",
                 index + 1
             );

@@ -21,8 +21,9 @@ pub(super) fn parse(text: &str, file: usize, sources: &Sources, problems: &mut V
         };
         match yaml::read(text.as_bytes()) {
             Ok(tree) => {
-                if let Err(line) = document.add_tree(&tree, file, sources, first_line) {
-                    problems.push(wrong(line, "it is nested too deep".into()));
+                let place = |line: usize| sources.line(file, first_line + line - 1);
+                if let Err(line) = document.add_tree(&tree, &place) {
+                    problems.push(wrong(first_line + line - 1, "it is nested too deep".into()));
                 }
             }
             Err(error) => problems.push(wrong(first_line + error.line.max(1) - 1, error.message)),

@@ -234,9 +234,10 @@ pub(super) fn understand(document: &mut Document, path: &Path) -> Setup {
         from: document.span(Document::ROOT),
         folders: vec![folder.unwrap_or_else(|| "/var/lib/misc".to_owned())],
         interfaces: interfaces(interface),
+        alone: true,
         serves: Serves { dhcp: true, ..Serves::default() },
     };
-    Setup { networks: vec![network], machines, servers: vec![server] }
+    Setup { networks: vec![network], machines, servers: vec![server], notes: Vec::new() }
 }
 
 /// Without `interface`, udhcpd takes eth0.

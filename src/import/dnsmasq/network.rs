@@ -188,8 +188,12 @@ impl Reading<'_> {
                 Err(why) => self.document.leave(item, why),
             }
         }
-        let interfaces: Vec<ItemId> =
-            self.all("interface").into_iter().filter(|item| self.document.text(*item) != "lo").collect();
+        let interfaces: Vec<(ItemId, String)> = self
+            .all("interface")
+            .into_iter()
+            .flat_map(|item| fields(self.document.text(item)).into_iter().map(move |name| (item, name)))
+            .filter(|(_, name)| name != "lo")
+            .collect();
         let mut order: Vec<Ipv4Net> = Vec::new();
         for subnet in ranges.iter().map(Range::subnet) {
             if !order.contains(&subnet) {
@@ -202,8 +206,8 @@ impl Reading<'_> {
             let own: Vec<&Range> = ranges.iter().filter(|range| range.subnet() == *subnet).collect();
             self.ranges(index, &own);
         }
-        for (index, item) in interfaces.iter().enumerate() {
-            let name = self.document.text(*item).to_owned();
+        for (index, (item, name)) in interfaces.iter().enumerate() {
+            let name = name.clone();
             let asked = |range: &&Range| range.wanted.contains(&name);
             let by_tag = ranges
                 .iter()
@@ -215,7 +219,13 @@ impl Reading<'_> {
                     self.setup.networks[at].name = Some(self.sourced(name, *item));
                     self.document.carry(*item, format!("network {}", at + 1));
                 }
-                _ => self.document.leave(*item, "the file does not say which of its networks is at it"),
+                _ => {
+                    let why = "the file does not say which of its networks is at it";
+                    match self.document.is_settled(*item) {
+                        true => self.document.qualify(*item, why),
+                        false => self.document.leave(*item, why),
+                    }
+                }
             }
         }
         for item in self.all("interface") {
@@ -283,7 +293,9 @@ impl Reading<'_> {
     }
 
     fn has_interface(&self, name: &str) -> bool {
-        self.all("interface").iter().any(|item| self.document.text(*item) == name)
+        self.all("interface")
+            .iter()
+            .any(|item| fields(self.document.text(*item)).iter().any(|one| one == name))
     }
 
     /// Returns the network that an address belongs to; the first one if it belongs to none.
@@ -835,7 +847,7 @@ impl Reading<'_> {
 }
 
 /// Returns the first address of a range.
-fn range_of(document: &Document, item: ItemId) -> Option<Ipv4Addr> {
+pub(super) fn range_of(document: &Document, item: ItemId) -> Option<Ipv4Addr> {
     range(item, document.text(item)).ok().map(|range| range.start)
 }
 

@@ -55,7 +55,7 @@ impl Tags {
         for item in document.children(Document::ROOT) {
             let value = document.text(item);
             match document.name(item) {
-                "interface" => tags.networks.push(value.to_owned()),
+                "interface" => tags.networks.extend(fields(value)),
                 "dhcp-range" => tags.networks.extend(tagged(value).set),
                 "dhcp-match" => tags.add(value, matched),
                 "dhcp-userclass" => tags.add(value, |rest| user_class(rest.first()?)),

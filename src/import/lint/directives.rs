@@ -1,12 +1,16 @@
 //! Directives that the program does not know, or does not take.
 
+use std::collections::BTreeMap;
+
 use super::Case;
 use crate::diag::{Code, Diagnostic, nearest};
 use crate::import::document::{Document, ItemId};
 use crate::import::{Kind, dnsmasq, isc, udhcpd};
 
 /// Checks the directives of one file.
-pub(super) fn check(case: &Case, found: &mut Vec<Diagnostic>) {
+///
+/// `defined` has the options that the files of dhcpd define.
+pub(super) fn check(case: &Case, defined: &BTreeMap<String, u8>, found: &mut Vec<Diagnostic>) {
     let document = &case.document;
     for item in document.every() {
         if document.is_missing(item) {
@@ -21,7 +25,7 @@ pub(super) fn check(case: &Case, found: &mut Vec<Diagnostic>) {
     match case.kind {
         Kind::Dnsmasq => dnsmasq(document, found),
         Kind::Udhcpd => udhcpd(document, found),
-        Kind::Isc => isc(document, found),
+        Kind::Isc => isc(document, defined, found),
         _ => {}
     }
 }
@@ -87,16 +91,17 @@ fn udhcpd(document: &Document, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn isc(document: &Document, found: &mut Vec<Diagnostic>) {
-    let defined = isc::definitions(document);
-    for item in document.every() {
+fn isc(document: &Document, defined: &BTreeMap<String, u8>, found: &mut Vec<Diagnostic>) {
+    // A file that is not there may define anything.
+    let complete = !document.every().any(|item| document.is_missing(item));
+    for item in document.every().filter(|item| !isc::is_within_opaque(document, *item)) {
         let (name, text) = (document.name(item), document.text(item));
         if !isc::is_known(name) {
             // Only statements are checked, not what is within an assignment.
             found.push(unknown(document, item, "dhcpd", "it does not start", isc::all_names()));
         }
-        if matches!(name, "if" | "elsif" | "match") {
-            for option in isc::undeclared(text, &defined) {
+        if complete && matches!(name, "if" | "elsif" | "match") {
+            for option in isc::undeclared(text, defined) {
                 let what = format!("the option `{option}` is not declared, so dhcpd does not start");
                 let help = match option.contains("arch") || option.contains("system-type") {
                     true => format!("add `option {option} code 93 = unsigned integer 16;`"),
