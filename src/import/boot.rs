@@ -14,6 +14,8 @@ pub(super) enum Test {
     Ipxe,
     /// The vendor class (option 60) begins with this.
     Vendor(String),
+    /// The vendor class is this and nothing else.
+    VendorIs(String),
     /// One machine.
     Mac(Mac),
     /// Clients with a reservation.
@@ -81,6 +83,7 @@ impl Test {
             Self::Arch(arch) => Some(*arch == client.arch),
             Self::Ipxe => Some(client.class == Class::Ipxe),
             Self::Vendor(prefix) => Some(client.vendor().starts_with(prefix)),
+            Self::VendorIs(whole) => Some(client.vendor() == *whole),
             // The machines of the lab are those with a reservation.
             Self::Known => Some(true),
             Self::Mac(_) | Self::Unclear(_) => None,
@@ -111,7 +114,7 @@ impl Test {
     pub(super) fn asks_arch(&self) -> bool {
         match self {
             Self::Arch(_) => true,
-            Self::Vendor(prefix) => prefix.contains(":Arch:"),
+            Self::Vendor(class) | Self::VendorIs(class) => class.contains(":Arch:"),
             Self::Not(test) => test.asks_arch(),
             Self::All(tests) | Self::Any(tests) => tests.iter().any(Self::asks_arch),
             Self::Always | Self::Ipxe | Self::Mac(_) | Self::Known | Self::Unclear(_) => false,
@@ -122,7 +125,7 @@ impl Test {
     pub(super) fn asks_http(&self) -> bool {
         match self {
             Self::Arch(arch) => (15..=20).contains(arch),
-            Self::Vendor(prefix) => prefix.starts_with("HTTP"),
+            Self::Vendor(class) | Self::VendorIs(class) => class.starts_with("HTTP"),
             // What is excluded is not asked for.
             Self::Not(_) => false,
             Self::All(tests) | Self::Any(tests) => tests.iter().any(Self::asks_http),
@@ -130,14 +133,43 @@ impl Test {
         }
     }
 
-    /// Returns what cannot be told of a client.
-    pub(super) fn unclear(&self) -> Option<String> {
+    /// Returns why no profile can depend on it.
+    pub(super) fn hindrance(&self) -> Option<String> {
         match self {
-            Self::Unclear(what) => Some(what.clone()),
-            Self::Mac(mac) => Some(format!("the MAC address {mac}")),
-            Self::Not(test) => test.unclear(),
-            Self::All(tests) | Self::Any(tests) => tests.iter().find_map(Self::unclear),
-            Self::Always | Self::Arch(_) | Self::Ipxe | Self::Vendor(_) | Self::Known => None,
+            Self::Mac(_) => {
+                Some("what one machine boots is its profile: give the node one of its own".to_owned())
+            }
+            Self::Unclear(what) => Some(format!("it depends on {what}, which no node has")),
+            Self::VendorIs(class) if !class.contains(":Arch:") => {
+                Some(format!("no client sends `{class}` alone as its vendor class: compare its beginning"))
+            }
+            _ if self.is_never() => Some("no client that boots fulfils the condition".to_owned()),
+            Self::Not(test) => test.hindrance(),
+            Self::All(tests) | Self::Any(tests) => tests.iter().find_map(Self::hindrance),
+            Self::Always | Self::Arch(_) | Self::Ipxe | Self::Vendor(_) | Self::VendorIs(_) | Self::Known => {
+                None
+            }
+        }
+    }
+
+    /// Returns whether no client at all fulfils it.
+    pub(super) fn is_never(&self) -> bool {
+        match self {
+            Self::Not(test) => test.is_always(),
+            Self::All(tests) => tests.iter().any(Self::is_never),
+            Self::Any(tests) => tests.iter().all(Self::is_never),
+            _ => false,
+        }
+    }
+
+    /// Returns whether every client fulfils it.
+    pub(super) fn is_always(&self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Not(test) => test.is_never(),
+            Self::All(tests) => tests.iter().all(Self::is_always),
+            Self::Any(tests) => tests.iter().any(Self::is_always),
+            _ => false,
         }
     }
 }
@@ -224,7 +256,7 @@ mod tests {
         assert!(Test::Vendor("PXEClient:Arch:00000".into()).holds(BIOS));
         assert!(Test::Vendor("HTTPClient".into()).holds(UEFI_HTTP));
         let unclear = Test::Not(Box::new(Test::Unclear("the circuit".into())));
-        assert!(!unclear.holds(BIOS) && unclear.unclear().is_some());
+        assert!(!unclear.holds(BIOS) && unclear.hindrance().is_some());
     }
 
     #[test]

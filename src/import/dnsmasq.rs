@@ -40,8 +40,8 @@ struct Included {
     resolvers: Vec<(ItemId, String)>,
     /// Lines of hosts files: the directive that names the file, an address, and names.
     hosts: Vec<(ItemId, String, Vec<String>)>,
-    /// The folder of `tftp-root` as it is here.
-    root: Option<PathBuf>,
+    /// The folders of `tftp-root` as they are here.
+    roots: Vec<(ItemId, PathBuf)>,
 }
 
 /// Reads dnsmasq.conf.
@@ -137,7 +137,8 @@ impl Reader<'_> {
             }
             "tftp-root" => {
                 let parts = fields(value);
-                self.included.root = self.find(item, &parts[0]);
+                let root = self.find(item, &parts[0]);
+                self.included.roots.extend(root.map(|root| (item, root)));
             }
             "read-ethers" => {
                 let Some(path) = self.find(item, "/etc/ethers") else { return };
@@ -261,7 +262,7 @@ pub(super) fn waiting_menu(document: &Document) -> Option<ItemId> {
         .map(|item| {
             let tagged = tags::tagged(document.text(item));
             let arch = tagged.rest.first().cloned().unwrap_or_default().to_ascii_lowercase();
-            (item, arch, known.test(&tagged.wanted))
+            (item, arch, known.test(&tagged.wanted, 0))
         })
         .collect();
     let same = |(index, (_, arch, test)): &(usize, &(ItemId, String, Test))| {

@@ -90,8 +90,8 @@ fn is_word(c: char) -> bool {
 #[derive(Debug)]
 enum Value {
     Option(u8),
-    /// A part of an option: from a byte on.
-    Part(u8, usize),
+    /// A part of an option: from a byte on, at most so many.
+    Part(u8, usize, usize),
     Literal(Vec<u8>),
     Unknown,
 }
@@ -262,13 +262,15 @@ impl Parser<'_> {
                     return None;
                 }
                 let of = self.value(depth + 1)?;
-                let (true, Some(Token::Word(from)), true, Some(Token::Word(_)), true) =
+                let (true, Some(Token::Word(from)), true, Some(Token::Word(most)), true) =
                     (self.symbol(','), self.next(), self.symbol(','), self.next(), self.symbol(')'))
                 else {
                     return None;
                 };
-                Some(match (of, from.parse()) {
-                    (Value::Option(code), Ok(from)) => Value::Part(code, from),
+                // Kea knows a word for the rest.
+                let most = if most == "all" { Ok(usize::MAX) } else { most.parse() };
+                Some(match (of, from.parse(), most) {
+                    (Value::Option(code), Ok(from), Ok(most)) => Value::Part(code, from, most),
                     _ => Value::Unknown,
                 })
             }
@@ -308,14 +310,17 @@ fn bytes(word: &str) -> Option<Vec<u8>> {
 fn equal(value: &Value, bytes: &[u8]) -> Option<Test> {
     let text = || std::str::from_utf8(bytes).ok();
     match value {
-        Value::Option(93) | Value::Part(93, 0) => match bytes {
+        // What is longer than the part is never equal to it.
+        Value::Part(_, _, most) if bytes.len() > *most => Some(Test::Not(Box::new(Test::Always))),
+        Value::Option(93) | Value::Part(93, 0, _) => match bytes {
             [high, low] => Some(Test::Arch(u16::from_be_bytes([*high, *low]))),
             [low] => Some(Test::Arch(u16::from(*low))),
             _ => None,
         },
-        Value::Option(60) | Value::Part(60, 0) => Some(Test::Vendor(text()?.to_owned())),
-        Value::Part(60, 15) => Some(Test::Arch(text()?.parse().ok()?)),
-        Value::Option(77) | Value::Part(77, _) => (text()? == "iPXE").then_some(Test::Ipxe),
+        Value::Part(60, 0, most) if bytes.len() == *most => Some(Test::Vendor(text()?.to_owned())),
+        Value::Option(60) | Value::Part(60, 0, _) => Some(Test::VendorIs(text()?.to_owned())),
+        Value::Part(60, 15, _) => Some(Test::Arch(text()?.parse().ok()?)),
+        Value::Option(77) | Value::Part(77, _, _) => (text()? == "iPXE").then_some(Test::Ipxe),
         _ => None,
     }
 }
@@ -350,6 +355,10 @@ mod tests {
         assert_eq!(test("substring(option[77].hex,0,4) == 'iPXE'"), Test::Ipxe);
         assert!(test("option[175].exists and member('ipxe')").holds(IPXE_BIOS));
         assert!(test("not member('ipxe')").holds(BIOS));
+        // The whole class is compared, and none is so short.
+        let whole = test("option[60].hex == 'PXEClient'");
+        assert!(!whole.holds(BIOS) && whole.hindrance().is_some());
+        assert!(test("substring(option[60].hex,0,4) == 'PXEClient'").is_never());
     }
 
     #[test]
@@ -357,9 +366,9 @@ mod tests {
         for text in
             ["option host-name = \"a\"", "binary-to-ascii(16, 8, \":\", hardware) = \"1\"", "(", "a b", ""]
         {
-            assert!(test(text).unclear().is_some(), "{text}");
+            assert!(test(text).hindrance().is_some(), "{text}");
         }
         let deep = "(".repeat(10_000);
-        assert!(test(&deep).unclear().is_some());
+        assert!(test(&deep).hindrance().is_some());
     }
 }

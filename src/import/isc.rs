@@ -236,6 +236,9 @@ pub(super) fn wrong(name: &str, text: &str) -> Option<(String, &'static str)> {
     }
 }
 
+/// How long a lease is without `default-lease-time`: twelve hours.
+const LEASE: u64 = 43_200;
+
 /// The most files that are included.
 const MOST_FILES: usize = 200;
 
@@ -276,6 +279,7 @@ impl Parser<'_> {
         let text = self.sources.text(file).to_owned();
         let mut open = vec![block];
         let (mut statement, mut start, mut quoted) = (String::new(), 0, false);
+        let mut closed = false;
         let mut letters = text.char_indices().peekable();
         while let Some((at, c)) = letters.next() {
             match c {
@@ -292,8 +296,14 @@ impl Parser<'_> {
                 }
                 _ if quoted => statement.push(c),
                 '#' => while letters.next_if(|(_, c)| *c != '\n').is_some() {},
-                // An empty statement is none.
-                ';' if statement.trim().is_empty() => statement.clear(),
+                // Only behind a key dhcpd takes a `;` that ends nothing.
+                ';' if statement.trim().is_empty() && closed => {
+                    closed = false;
+                    statement.clear();
+                }
+                ';' if statement.trim().is_empty() => {
+                    self.problem(file, at..at + 1, "`;` ends no statement", Some("remove it"));
+                }
                 ';' | '{' => {
                     let parent = open.last().copied().unwrap_or(block);
                     let begin = if statement.trim().is_empty() { at } else { start };
@@ -317,7 +327,10 @@ impl Parser<'_> {
                         statement.clear();
                     }
                     match open.pop().filter(|_| !open.is_empty()) {
-                        Some(item) => self.parsed.document.extend(item, at + 1),
+                        Some(item) => {
+                            self.parsed.document.extend(item, at + 1);
+                            closed = self.parsed.document.name(item) == "key";
+                        }
                         None => {
                             self.problem(file, at..at + 1, "`}` closes no block", Some("remove it"));
                             open = vec![block];
@@ -327,6 +340,7 @@ impl Parser<'_> {
                 c => {
                     if statement.trim().is_empty() && !c.is_whitespace() {
                         start = at;
+                        closed = false;
                     }
                     statement.push(c);
                 }
@@ -395,7 +409,9 @@ fn add(document: &mut Document, parent: ItemId, statement: &str, span: Span) -> 
         }
         _ => (name, rest),
     };
-    document.add(parent, name.to_ascii_lowercase(), Some(rest.to_owned()), span)
+    // The alternatives of `switch` end by a colon.
+    let name = name.trim_end_matches(':').to_ascii_lowercase();
+    document.add(parent, name, Some(rest.to_owned()), span)
 }
 
 /// What applies within a block.
@@ -665,13 +681,11 @@ impl Reading<'_> {
                         before.push(test.clone());
                         tests.push(test);
                     }
-                    let unclear = tests.iter().find_map(Test::unclear);
+                    let unclear = tests.iter().find_map(Test::hindrance);
                     self.block(item, &Scope { tests, ..inner });
                     match unclear {
                         None => self.document.carry(item, "the loader of the profile"),
-                        Some(what) => {
-                            self.document.leave(item, format!("it depends on {what}, which no node has"));
-                        }
+                        Some(why) => self.document.leave(item, why),
                     }
                 }
                 "host" => self.host(item, &text),
@@ -739,14 +753,12 @@ impl Reading<'_> {
             self.document.leave(item, "classes are not told apart by values");
             return;
         };
-        match test.unclear() {
+        match test.hindrance() {
             None => {
                 self.document.carry(matches, "the loader of the profile");
                 self.document.carry(item, "the loader of the profile");
             }
-            Some(what) => {
-                self.document.leave(item, format!("it depends on {what}, which no node has"));
-            }
+            Some(why) => self.document.leave(item, why),
         }
         // Classes count before networks.
         let tests = [scope.tests.clone(), vec![test]].concat();
@@ -853,8 +865,8 @@ impl Reading<'_> {
             return;
         }
         let rule = BootRule { when, file, server: None, from: self.document.span(item) };
-        match rule.when.unclear() {
-            Some(what) => self.document.leave(item, format!("it depends on {what}, which no node has")),
+        match rule.when.hindrance() {
+            Some(why) => self.document.leave(item, why),
             None => self.carry(item, scope, "the loader of the profile"),
         }
         self.rules.push(Scoped::new(scope, rule));
@@ -983,7 +995,7 @@ impl Reading<'_> {
         let (key, values) = option(text);
         let first = values.first().cloned().unwrap_or_default();
         match key.as_str() {
-            "domain-name" => self.set(item, scope, Setting::Domain(first), "dns.domain"),
+            "domain-name" if !scope.hosts => self.set(item, scope, Setting::Domain(first), "dns.domain"),
             "tftp-server-name" => self.next_server(item, scope, first, Test::Always),
             "bootfile-name" => self.boots(item, scope, first, Test::Always),
             "subnet-mask" => self.document.leave(item, "the mask follows from the address of the network"),
@@ -1017,6 +1029,10 @@ impl Reading<'_> {
             self.setup
                 .networks
                 .push(Network { dhcp: Some(Sourced::assumed(DhcpMode::Server)), ..Network::default() });
+        }
+        for network in &mut self.setup.networks {
+            network.lease = Some(Sourced::assumed(LEASE));
+            network.authoritative = Some(Sourced::assumed(false));
         }
         // A nearer block counts first, and of one block the last statement.
         self.rules.reverse();

@@ -16,6 +16,9 @@ use super::setup::{DhcpMode, Machine, Network, Nic, Program, Server, Serves, Set
 use crate::diag::{Code, Diagnostic, Sources};
 use crate::matchbox::ignition::json;
 
+/// How long a lease is without `valid-lifetime`: two hours.
+const LEASE: u64 = 7200;
+
 /// The most files that are included, and the longest text of all of them.
 const MOST_FILES: usize = 200;
 const LONGEST: usize = 4 << 20;
@@ -274,7 +277,12 @@ impl Reading<'_> {
 
     fn read(&mut self, dhcp: ItemId) {
         self.classes(dhcp);
-        let mut global = Network { dhcp: Some(self.sourced(DhcpMode::Server, dhcp)), ..Network::default() };
+        let mut global = Network {
+            dhcp: Some(self.sourced(DhcpMode::Server, dhcp)),
+            lease: Some(Sourced::assumed(LEASE)),
+            authoritative: Some(Sourced::assumed(false)),
+            ..Network::default()
+        };
         self.common(dhcp, &mut global);
         let interfaces = self.document.at(dhcp, &["interfaces-config", "interfaces"]);
         let interfaces = interfaces.map(|list| self.document.children(list)).unwrap_or_default();
@@ -342,22 +350,43 @@ impl Reading<'_> {
                 self.document.carry(*item, "the loader of the profile");
             }
             if let Some((item, _)) = &test {
-                match condition.unclear() {
-                    Some(what) => {
-                        self.document.leave(*item, format!("it depends on {what}, which no node has"))
-                    }
+                match condition.hindrance() {
+                    Some(why) => self.document.leave(*item, why),
                     None => self.document.carry(*item, "the loader of the profile"),
                 }
             }
             if let Some((item, _)) = &server {
                 self.document.carry(*item, "the server of boot files");
             }
-            let options = self.list(class, "option-data");
-            for option in options {
-                self.document.leave(option, "only boot files can depend on the client");
+            let (mut file, mut server) = (file.filter(|(_, file)| !file.is_empty()), server);
+            for option in self.list(class, "option-data") {
+                let text = |name: &str| {
+                    self.document.get(option, name).map(|item| self.document.text(item).to_owned())
+                };
+                let data = text("data").unwrap_or_default();
+                let of = match text("name").or_else(|| text("code")).as_deref() {
+                    Some("boot-file-name" | "67") => &mut file,
+                    Some("tftp-server-name" | "66") => &mut server,
+                    _ => {
+                        self.document.leave(option, "only boot files can depend on the client");
+                        continue;
+                    }
+                };
+                of.get_or_insert((option, data));
+                self.document.carry_whole(option, "the loader of the profile");
             }
-            if let Some((item, file)) = file.filter(|(_, file)| !file.is_empty()) {
+            if let Some((item, file)) = file {
                 let server = server.map(|(_, server)| server).filter(|server| server != "0.0.0.0");
+                if let Some(why) = condition.hindrance() {
+                    self.document.leave(item, why);
+                    self.rules.push(BootRule {
+                        when: condition,
+                        file,
+                        server,
+                        from: self.document.span(item),
+                    });
+                    continue;
+                }
                 self.rules.push(BootRule { when: condition, file, server, from: self.document.span(item) });
                 self.document.carry(item, "the loader of the profile");
             }
@@ -369,12 +398,13 @@ impl Reading<'_> {
         for inner in self.document.children(item) {
             let text = self.document.text(inner).to_owned();
             match self.document.name(inner) {
-                "valid-lifetime" => {
-                    if let Ok(lease) = text.parse() {
+                "valid-lifetime" => match text.parse() {
+                    Ok(lease) => {
                         network.lease = Some(self.sourced(lease, inner));
                         self.document.carry(inner, "dhcp.server.lease-time");
                     }
-                }
+                    Err(_) => self.document.leave(inner, format!("`{text}` is no time")),
+                },
                 "authoritative" => {
                     network.authoritative = Some(self.sourced(text == "true", inner));
                     self.document.carry(inner, "dhcp.server.authoritative");
@@ -480,16 +510,20 @@ impl Reading<'_> {
             for inner in self.document.children(host) {
                 let text = self.document.text(inner).to_owned();
                 match self.document.name(inner) {
-                    "hw-address" => {
-                        nic.mac = text.parse().ok().map(|mac| self.sourced(mac, inner));
-                        if nic.mac.is_some() {
+                    "hw-address" => match text.parse() {
+                        Ok(mac) => {
+                            nic.mac = Some(self.sourced(mac, inner));
                             self.document.carry(inner, "nic");
                         }
-                    }
-                    "ip-address" => {
-                        nic.address = text.parse().ok().map(|address| self.sourced(address, inner));
-                        self.document.carry(inner, "nic");
-                    }
+                        Err(_) => self.document.leave(inner, format!("`{text}` is no MAC address")),
+                    },
+                    "ip-address" => match text.parse() {
+                        Ok(address) => {
+                            nic.address = Some(self.sourced(address, inner));
+                            self.document.carry(inner, "nic");
+                        }
+                        Err(_) => self.document.leave(inner, format!("`{text}` is no IPv4 address")),
+                    },
                     "client-id" => {
                         nic.client_id = Some(self.sourced(text, inner));
                         self.document.carry(inner, "nic");
@@ -513,12 +547,39 @@ impl Reading<'_> {
                 }
             }
             if nic.mac.is_none() && nic.client_id.is_none() {
-                self.document.leave(host, "a machine needs a MAC address or a client identifier");
+                let invalid =
+                    self.document.get(host, "hw-address").map(|mac| self.document.text(mac).to_owned());
+                let why = match invalid {
+                    Some(mac) => format!("`{mac}` is no MAC address"),
+                    None => "a machine needs a MAC address or a client identifier".to_owned(),
+                };
+                self.document.leave(host, why);
                 continue;
             }
             machine.nics.push(nic);
             self.setup.machines.push(machine);
         }
+    }
+}
+
+/// Returns what is wrong with the value of a parameter, and the fix.
+pub(super) fn wrong(document: &Document, item: ItemId) -> Option<(String, &'static str)> {
+    let text = document.text(item);
+    let v4 = document.path(item).contains("Dhcp4");
+    match document.name(item) {
+        "ip-address" | "next-server" if v4 && text.parse::<Ipv4Addr>().is_err() => {
+            Some((format!("`{text}` is no IPv4 address"), "write four numbers from 0 to 255"))
+        }
+        "hw-address" if text.parse::<crate::name::Mac>().is_err() => {
+            Some((format!("`{text}` is no MAC address"), "write six bytes, such as 52:54:00:12:34:56"))
+        }
+        "subnet" if v4 && text.parse::<Ipv4Net>().is_err() => {
+            Some((format!("`{text}` is no subnet"), "write it as 10.0.0.0/24"))
+        }
+        "pool" if v4 && ends(text).is_none() => {
+            Some((format!("`{text}` is no pool"), "write `FIRST - LAST`, or a subnet"))
+        }
+        _ => None,
     }
 }
 

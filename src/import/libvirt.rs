@@ -62,6 +62,29 @@ fn take(document: &mut Document, item: ItemId, path: &[&str], to: &str) -> Optio
     (!text.is_empty()).then_some((found, text))
 }
 
+/// Parses a value, or notes that it is none.
+fn valid<T: std::str::FromStr>(document: &mut Document, item: ItemId, text: &str, what: &str) -> Option<T> {
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        document.leave(item, format!("`{text}` is no {what}"));
+    }
+    parsed
+}
+
+/// Returns what is wrong with the value of an attribute, and the fix.
+pub(super) fn wrong(document: &Document, item: ItemId) -> Option<(String, &'static str)> {
+    let text = document.text(item).trim();
+    let around = document.parent(item).map(|around| document.name(around)).unwrap_or_default();
+    let mac = matches!((around, document.name(item)), ("mac", "@address") | ("host", "@mac"));
+    let address = matches!((around, document.name(item)), ("host", "@ip") | ("range", "@start" | "@end"))
+        || (around, document.name(item)) == ("ip", "@address");
+    if mac && text.parse::<crate::name::Mac>().is_err() {
+        return Some((format!("`{text}` is no MAC address"), "write six bytes, such as 52:54:00:12:34:56"));
+    }
+    let invalid = address && text.parse::<std::net::IpAddr>().is_err();
+    invalid.then(|| (format!("`{text}` is no address"), "write four numbers from 0 to 255"))
+}
+
 fn network(document: &mut Document, item: ItemId, machines: &mut Vec<Machine>) -> Network {
     let mut network = Network::default();
     if let Some((at, name)) = take(document, item, &["name"], "network") {
@@ -95,7 +118,8 @@ fn network(document: &mut Document, item: ItemId, machines: &mut Vec<Machine>) -
     }
     if let Some(dns) = document.get(item, "dns") {
         for host in document.all(dns, "host") {
-            let address = take(document, host, &["@ip"], "dns.records").and_then(|(_, ip)| ip.parse().ok());
+            let address = take(document, host, &["@ip"], "dns.records");
+            let address = address.and_then(|(at, ip)| valid(document, at, &ip, "address"));
             for name in document.all(host, "hostname") {
                 let Some(address) = address else { continue };
                 let text = document.text(name).trim().to_owned();
@@ -158,19 +182,27 @@ fn address(document: &mut Document, ip: ItemId, network: &mut Network, machines:
             take(document, range, &["@end"], "dhcp.server.pool"),
         );
         let (Some((_, first)), Some((_, last))) = ends else { continue };
-        match (first.parse(), last.parse(), index) {
+        match (first.parse::<Ipv4Addr>(), last.parse::<Ipv4Addr>(), index) {
             (Ok(first), Ok(last), 0) => {
                 network.pool = Some(Sourced::new((first, last), document.span(range)))
             }
-            _ => document.leave(range, "the network of a lab has one pool, and an earlier line gives it"),
+            (Ok(_), Ok(_), _) => {
+                document.leave(range, "the network of a lab has one pool, and an earlier line gives it");
+            }
+            _ => document.leave(range, format!("`{first}` to `{last}` is no range of addresses")),
         }
     }
     for host in document.all(dhcp, "host") {
-        let mac = take(document, host, &["@mac"], "node").and_then(|(_, mac)| mac.parse().ok());
-        let address = take(document, host, &["@ip"], "node").and_then(|(_, ip)| ip.parse().ok());
+        let mac = take(document, host, &["@mac"], "node");
+        let mac = mac.and_then(|(at, mac)| valid(document, at, &mac, "MAC address"));
+        let address = take(document, host, &["@ip"], "node");
+        let address = address.and_then(|(at, ip)| valid(document, at, &ip, "IPv4 address"));
         let name = take(document, host, &["@name"], "node");
         let Some(mac) = mac else {
-            document.leave(host, "a machine needs a MAC address");
+            // An invalid one is reported itself.
+            if document.get(host, "@mac").is_none() {
+                document.leave(host, "a machine needs a MAC address");
+            }
             continue;
         };
         let span = document.span(host);
@@ -316,7 +348,7 @@ fn interface_of(document: &mut Document, item: ItemId) -> Nic {
     let mut nic = Nic::default();
     take(document, item, &["@type"], "nic");
     if let Some((at, mac)) = take(document, item, &["mac", "@address"], "nic") {
-        nic.mac = mac.parse().ok().map(|mac| Sourced::new(mac, document.span(at)));
+        nic.mac = valid(document, at, &mac, "MAC address").map(|mac| Sourced::new(mac, document.span(at)));
     }
     let network = take(document, item, &["source", "@network"], "nic");
     let network = network.or_else(|| take(document, item, &["source", "@bridge"], "nic"));

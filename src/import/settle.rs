@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::boot::{http, is_url};
+use super::option::SERVER;
 use super::setup::{DhcpMode, Machine, Network, Nic, Setup, Sourced};
 use crate::diag::Span;
 use crate::name::{NetworkName, NodeName, slug};
@@ -93,6 +94,15 @@ fn is_same_network(a: &Network, b: &Network) -> bool {
     }
 }
 
+/// Returns the value that a file gives; what is only assumed counts less.
+fn said<T>(known: Option<Sourced<T>>, other: Option<Sourced<T>>) -> Option<Sourced<T>> {
+    let given = |value: &Option<Sourced<T>>| value.as_ref().is_some_and(|value| value.from.is_some());
+    match given(&known) || !given(&other) {
+        true => known.or(other),
+        false => other,
+    }
+}
+
 fn merge(known: &mut Network, other: Network) {
     known.name = known.name.take().or(other.name);
     known.server = known.server.take().or(other.server);
@@ -107,9 +117,9 @@ fn merge(known: &mut Network, other: Network) {
         known.dhcp = other.dhcp;
     }
     known.pool = known.pool.take().or(other.pool);
-    known.lease = known.lease.take().or(other.lease);
+    known.lease = said(known.lease.take(), other.lease);
     known.only_known = known.only_known.take().or(other.only_known);
-    known.authoritative = known.authoritative.take().or(other.authoritative);
+    known.authoritative = said(known.authoritative.take(), other.authoritative);
     known.options.extend(other.options);
     known.boots.extend(other.boots);
     known.next_server = known.next_server.take().or(other.next_server);
@@ -118,6 +128,7 @@ fn merge(known: &mut Network, other: Network) {
     known.mtu = known.mtu.take().or(other.mtu);
     known.matchbox = known.matchbox.take().or(other.matchbox);
     let dns = &mut known.dns;
+    dns.off = dns.off.take().or(other.dns.off);
     dns.served |= other.dns.served;
     dns.domain = dns.domain.take().or(other.dns.domain);
     dns.records.extend(other.dns.records);
@@ -197,6 +208,7 @@ pub(super) fn settle(mut setup: Setup, services: bool) -> Settled {
         .collect();
     for (network, reserved) in networks.iter_mut().zip(&reserved) {
         network.server = server(network, reserved);
+        other_servers(network, &mut notes);
         let mut lost = Vec::new();
         network.pool = pool(network, reserved, &mut lost);
         // Their server has the pool of its file.
@@ -347,6 +359,22 @@ fn server(settled: &SettledNetwork, reserved: &BTreeSet<Ipv4Addr>) -> Sourced<Ip
     let mut hosts = subnet.value.hosts().take(1 << 16).filter(fits);
     let first = hosts.clone().find(|address| !in_pool(address)).or_else(|| hosts.next());
     Sourced::assumed(first.unwrap_or_else(|| subnet.value.network()))
+}
+
+/// Notes which boot files are those of servers that are not in the lab.
+fn other_servers(settled: &SettledNetwork, notes: &mut Vec<Note>) {
+    let SettledNetwork { network, server, .. } = settled;
+    let rules = network.boots.iter().filter_map(|rule| Some((rule.server.clone()?, Some(rule.from.clone()))));
+    let next = network.next_server.iter().map(|next| (next.value.clone(), next.from.clone()));
+    for (text, from) in rules.chain(next) {
+        let record = network.dns.records.iter().find(|record| record.value.0.trim_end_matches('.') == text);
+        let address = record.map_or(text.clone(), |record| record.value.1.to_string());
+        let own = address == server.value.to_string() || address == "0.0.0.0" || address.contains(SERVER);
+        if let (false, Some(at)) = (own, from) {
+            let text = format!("`{text}` is not in the lab, whose server is {}", server.value);
+            notes.push(Note { at, text });
+        }
+    }
 }
 
 /// Returns an address that neither the server nor a machine has, if possible outside of the pool: the last one.

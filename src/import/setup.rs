@@ -79,6 +79,8 @@ pub(super) enum DhcpMode {
 /// DNS of a network.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dns {
+    /// Whether a file says that there is none.
+    pub(super) off: Option<Sourced<()>>,
     /// Whether a file is about DNS.
     pub(super) served: bool,
     pub(super) domain: Option<Sourced<String>>,

@@ -2,6 +2,7 @@
 
 mod lint;
 mod scopes;
+mod values;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -268,6 +269,7 @@ fn check_example(name: &str, mode: Option<Mode>) -> String {
 const EXAMPLES: &[&str] = &[
     "dnsmasq",
     "isc",
+    "isc-classes",
     "kea",
     "libvirt",
     "placemat",

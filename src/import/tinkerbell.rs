@@ -91,6 +91,22 @@ pub(super) fn is_hardware(document: &Document) -> bool {
     objects(document).iter().any(is) || older.iter().any(boots)
 }
 
+/// Returns what is wrong with the value of a key, and the fix.
+pub(super) fn wrong(document: &Document, item: ItemId) -> Option<(String, &'static str)> {
+    let text = document.text(item);
+    let around = document.parent(item).map(|around| document.name(around)).unwrap_or_default();
+    let mac = (around, document.name(item)) == ("dhcp", "mac");
+    let address = matches!(
+        (around, document.name(item)),
+        ("ip", "address" | "gateway" | "netmask") | (_, "ipAddress" | "subnetMask" | "defaultGateway")
+    );
+    if mac && text.parse::<Mac>().is_err() {
+        return Some((format!("`{text}` is no MAC address"), "write six bytes, such as 52:54:00:12:34:56"));
+    }
+    let invalid = address && !text.is_empty() && text.parse::<std::net::IpAddr>().is_err();
+    invalid.then(|| (format!("`{text}` is no address"), "write four numbers from 0 to 255"))
+}
+
 /// Returns what the file describes, and notes what became of each part.
 pub(super) fn understand(document: &mut Document) -> Setup {
     let mut reading = Reading { document, setup: Setup::default() };
@@ -200,10 +216,11 @@ impl Reading<'_> {
         {
             self.document.leave(item, format!("a node is a PC; there is none of the architecture {arch}"));
         }
-        if let Some((item, lease)) = self.take(dhcp, "lease_time", "dhcp.server.lease-time")
-            && let Ok(lease) = lease.parse()
-        {
-            network.lease = Some(self.sourced(lease, item));
+        if let Some((item, lease)) = self.take(dhcp, "lease_time", "dhcp.server.lease-time") {
+            match lease.parse() {
+                Ok(lease) => network.lease = Some(self.sourced(lease, item)),
+                Err(_) => self.document.leave(item, format!("`{lease}` is no time")),
+            }
         }
         if let Some((item, domain)) = self.take(dhcp, "domain_name", "dns.domain") {
             network.dns.domain = Some(self.sourced(domain, item));
@@ -249,6 +266,9 @@ impl Reading<'_> {
             (None, _) => {}
         }
         let length = mask.as_ref().and_then(|(_, text)| ipnet::ipv4_mask_to_prefix(text.parse().ok()?).ok());
+        if let (Some((item, text)), None) = (&mask, length) {
+            self.document.leave(*item, format!("`{text}` is no netmask"));
+        }
         if let (Some((item, _)), Some(length), Some(parsed)) = (&mask, length, parsed) {
             network.subnet = Ipv4Net::new(parsed, length).ok().map(|net| self.sourced(net.trunc(), *item));
         }
@@ -345,10 +365,11 @@ impl Reading<'_> {
         if let Some((item, domain)) = self.take(item, "domainName", "dns.domain") {
             network.dns.domain = Some(self.sourced(domain, item));
         }
-        if let Some((item, lease)) = self.take(item, "leaseTime", "dhcp.server.lease-time")
-            && let Ok(lease) = lease.parse()
-        {
-            network.lease = Some(self.sourced(lease, item));
+        if let Some((item, lease)) = self.take(item, "leaseTime", "dhcp.server.lease-time") {
+            match lease.parse() {
+                Ok(lease) => network.lease = Some(self.sourced(lease, item)),
+                Err(_) => self.document.leave(item, format!("`{lease}` is no time")),
+            }
         }
         for (name, key) in [("nameServers", "6"), ("ntpServers", "42"), ("domainSearch", "119")] {
             self.servers(item, name, key, &mut network);

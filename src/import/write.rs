@@ -94,6 +94,8 @@ fn network(writer: &mut Writer<'_>, settled: &SettledNetwork, reservations: &[Se
     writer.sourced("nat", network.nat.as_ref(), bool::to_string);
     writer.sourced("mtu", network.mtu.as_ref(), u64::to_string);
     writer.sourced("root", network.root.as_ref(), |root| quote(root));
+    let dns_off = is_dns_off(network);
+    writer.sourced("dns", network.dns.off.as_ref().filter(|_| dns_off), |()| quote("off"));
     if network.dhcp.as_ref().is_some_and(|mode| mode.value == DhcpMode::Proxy) {
         // No file says who assigns the addresses, and without them nobody boots.
         let from = network.dhcp.as_ref().and_then(|mode| mode.from.clone());
@@ -124,7 +126,9 @@ fn network(writer: &mut Writer<'_>, settled: &SettledNetwork, reservations: &[Se
         }
     }
     options(writer, &format!("network.{name}.options"), settled, boot_file(network));
-    dns(writer, settled);
+    if !dns_off {
+        dns(writer, settled);
+    }
     if let Some(matchbox) = &network.matchbox {
         writer.table(&format!("network.{name}.matchbox"), matchbox.from.as_ref());
         writer.key("data", &quote(&matchbox.value.data), None);
@@ -150,6 +154,12 @@ fn network(writer: &mut Writer<'_>, settled: &SettledNetwork, reservations: &[Se
     }
 }
 
+/// Returns whether a network has no DNS: a file switches it off, and no other has something for it.
+fn is_dns_off(network: &super::setup::Network) -> bool {
+    let dns = &network.dns;
+    dns.off.is_some() && !dns.served && dns.records.is_empty() && dns.upstream.is_empty()
+}
+
 /// Returns the port of matchbox, from the URL that clients are told.
 pub(super) fn matchbox_port(settled: &SettledNetwork) -> u16 {
     let own = settled.network.matchbox.as_ref().and_then(|matchbox| matchbox.value.port);
@@ -173,10 +183,13 @@ fn options(writer: &mut Writer<'_>, table: &str, settled: &SettledNetwork, file:
         // Of several lines with one option the last counts.
         options.insert(&option.value.0, option);
     }
-    if options.is_empty() && file.is_none() {
+    let domain = settled.network.dns.domain.as_ref().filter(|_| is_dns_off(&settled.network));
+    if options.is_empty() && file.is_none() && domain.is_none() {
         return;
     }
     writer.table(table, None);
+    // Without DNS it is an option of DHCP and nothing else.
+    writer.sourced("domain-name", domain, |domain| quote(domain));
     let server = settled.server.value.to_string();
     for (key, option) in options {
         let value = option.value.1.replace(SERVER, &server);

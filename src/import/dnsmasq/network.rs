@@ -11,7 +11,7 @@ use super::syntax::{fields, seconds};
 use super::tags::{self, Tagged, Tags, tagged};
 use crate::import::boot::{BootRule, Test};
 use crate::import::document::{Document, ItemId};
-use crate::import::option::{SERVER, translate};
+use crate::import::option::{SERVER, quote, translate};
 use crate::import::setup::{DhcpMode, Machine, Network, Nic, Setup, Sourced};
 use crate::lab::options;
 
@@ -21,6 +21,8 @@ struct Range {
     item: ItemId,
     /// Tags that a client must have.
     wanted: Vec<String>,
+    /// Tags that its clients get.
+    set: Vec<String>,
     start: Ipv4Addr,
     end: Option<Ipv4Addr>,
     mask: Option<u8>,
@@ -38,7 +40,7 @@ impl Range {
 
 /// Parses `dhcp-range`; an error is the reason why it is not carried over.
 fn range(item: ItemId, value: &str) -> Result<Range, String> {
-    let Tagged { mut wanted, mut rest, .. } = tagged(value);
+    let Tagged { mut wanted, mut rest, set } = tagged(value);
     // An older file has a bare tag, and an interface may be named.
     if rest.first().is_some_and(|first| first.parse::<IpAddr>().is_err()) && rest.len() > 1 {
         let first = rest.remove(0);
@@ -50,7 +52,7 @@ fn range(item: ItemId, value: &str) -> Result<Range, String> {
         return Err("IPv6 is not carried over: give the network `ipv6`".into());
     }
     let start: Ipv4Addr = start.parse().map_err(|_| format!("`{start}` is no IPv4 address"))?;
-    let mut found = Range { item, wanted, start, end: None, mask: None, proxy: false, lease: None };
+    let mut found = Range { item, wanted, set, start, end: None, mask: None, proxy: false, lease: None };
     match rest.peek().map(String::as_str) {
         Some("proxy") => found.proxy = true,
         Some("static") => {}
@@ -145,15 +147,32 @@ pub(super) fn mask_length(mask: Ipv4Addr) -> Option<u8> {
 /// Returns what a file describes, and notes what became of each directive.
 pub(super) fn understand(document: &mut Document, included: &Included) -> Setup {
     let tags = Tags::collect(document);
-    let mut reading = Reading { document, included, tags, used: Vec::new(), setup: Setup::default() };
+    let mut reading = Reading {
+        document,
+        included,
+        tags,
+        used: Vec::new(),
+        routerless: Vec::new(),
+        setup: Setup::default(),
+    };
     reading.networks();
     reading.hosts();
     reading.boots();
     reading.options();
     reading.tftp();
     reading.dns();
+    reading.defaults();
     reading.rest();
     reading.setup
+}
+
+/// A boot file, for clients with tags and perhaps of one architecture.
+struct Boot {
+    item: ItemId,
+    wanted: Vec<String>,
+    arch: Option<u16>,
+    file: String,
+    server: Option<String>,
 }
 
 struct Reading<'a> {
@@ -162,6 +181,8 @@ struct Reading<'a> {
     tags: Tags,
     /// Tags that rules ask for.
     used: Vec<String>,
+    /// Networks whose clients are told of no router.
+    routerless: Vec<usize>,
     setup: Setup,
 }
 
@@ -216,10 +237,14 @@ impl Reading<'_> {
             let at = by_tag.or_else(|| (interfaces.len() == count).then_some(index));
             match at {
                 Some(at) if self.setup.networks[at].name.is_none() => {
+                    self.tags.place(name.clone(), Some(at));
                     self.setup.networks[at].name = Some(self.sourced(name, *item));
                     self.document.carry(*item, format!("network {}", at + 1));
                 }
                 _ => {
+                    // The one network may be at any of the interfaces.
+                    let only = (count == 1).then_some(0);
+                    self.tags.place(name, only);
                     let why = "the file does not say which of its networks is at it";
                     match self.document.is_settled(*item) {
                         true => self.document.qualify(*item, why),
@@ -280,6 +305,9 @@ impl Reading<'_> {
                 (None, Some(pool)) => network.pool = Some(pool),
                 (_, None) => {}
             }
+            for tag in &range.set {
+                self.tags.place(tag.clone(), Some(index));
+            }
             let used_tags = range.wanted.iter().filter(|tag| !self.has_interface(tag)).count();
             match used_tags {
                 0 => self.document.carry(item, "dhcp"),
@@ -296,14 +324,6 @@ impl Reading<'_> {
         self.all("interface")
             .iter()
             .any(|item| fields(self.document.text(*item)).iter().any(|one| one == name))
-    }
-
-    /// Returns the network that an address belongs to; the first one if it belongs to none.
-    fn network_of(&self, address: Option<Ipv4Addr>) -> usize {
-        let Some(address) = address else { return 0 };
-        let contains =
-            |network: &Network| network.subnet.as_ref().is_some_and(|net| net.value.contains(&address));
-        self.setup.networks.iter().position(contains).unwrap_or(0)
     }
 
     /// Reads hosts: machines, or clients that are ignored.
@@ -388,7 +408,7 @@ impl Reading<'_> {
 
     /// Reads what clients boot.
     fn boots(&mut self) {
-        let mut rules = Vec::new();
+        let mut rules: Vec<Boot> = Vec::new();
         for item in self.all("pxe-service") {
             let Tagged { wanted, rest, .. } = tagged(self.document.text(item));
             let Some(arch) = rest.first().and_then(|csa| csa_number(csa)) else {
@@ -403,49 +423,26 @@ impl Reading<'_> {
             };
             let last = file.rsplit('/').next().unwrap_or_default();
             let file = if last.contains('.') { file.clone() } else { format!("{file}.0") };
-            let when = match self.tags.test(&wanted) {
-                Test::Always => Test::Arch(arch),
-                test => Test::All(vec![Test::Arch(arch), test]),
-            };
-            rules.push((
-                item,
-                wanted,
-                BootRule { when, file, server: rest.get(3).cloned(), from: self.document.span(item) },
-            ));
+            rules.push(Boot { item, wanted, arch: Some(arch), file, server: rest.get(3).cloned() });
         }
         let mut tagged_rules = Vec::new();
         let mut plain = Vec::new();
         // The last of several rules counts, and one without tags only if no other does.
         for item in self.all("dhcp-boot").into_iter().rev() {
             let Tagged { wanted, rest, .. } = tagged(self.document.text(item));
-            let Some(file) = rest.first().filter(|file| !file.is_empty()) else {
+            let Some(file) = rest.first().filter(|file| !file.is_empty()).cloned() else {
                 self.document.leave(item, "it names no file");
                 continue;
             };
-            let server = rest.get(2).or(rest.get(1)).filter(|server| !server.is_empty());
-            let rule = BootRule {
-                when: self.tags.test(&wanted),
-                file: file.clone(),
-                server: server.cloned(),
-                from: self.document.span(item),
-            };
-            if wanted.is_empty() {
-                plain.push((item, wanted, rule))
-            } else {
-                tagged_rules.push((item, wanted, rule))
-            }
+            let server = rest.get(2).or(rest.get(1)).filter(|server| !server.is_empty()).cloned();
+            let of = if wanted.is_empty() { &mut plain } else { &mut tagged_rules };
+            of.push(Boot { item, wanted, arch: None, file, server });
         }
         rules.extend(tagged_rules);
         rules.extend(plain);
-        for (item, wanted, rule) in rules {
-            self.used.extend(wanted.iter().map(|tag| tag.trim_start_matches('!').to_owned()));
-            match rule.when.unclear() {
-                Some(what) => self.document.leave(item, format!("it depends on {what}, which no node has")),
-                None => self.document.carry(item, "the loader of the profile"),
-            }
-            for network in &mut self.setup.networks {
-                network.boots.push(rule.clone());
-            }
+        for rule in rules {
+            self.used.extend(rule.wanted.iter().map(|tag| tag.trim_start_matches('!').to_owned()));
+            self.boot(rule);
         }
         for item in self.all("pxe-prompt") {
             self.document.leave(item, "no menu is shown: every node boots at once");
@@ -454,9 +451,42 @@ impl Reading<'_> {
         tags::carry(self.document, &used);
     }
 
+    /// Adds a rule to the networks whose clients can have its tags.
+    fn boot(&mut self, rule: Boot) {
+        let Boot { item, wanted, arch, file, server } = rule;
+        let from = self.document.span(item);
+        let mut hindrance = Some("no client can have its tags".to_owned());
+        for (index, network) in self.setup.networks.iter_mut().enumerate() {
+            let test = self.tags.test(&wanted, index);
+            if test.is_never() {
+                continue;
+            }
+            let when = match (arch, test.is_always()) {
+                (None, true) => Test::Always,
+                (None, false) => test,
+                (Some(arch), true) => Test::Arch(arch),
+                (Some(arch), false) => Test::All(vec![Test::Arch(arch), test]),
+            };
+            hindrance = when.hindrance();
+            network.boots.push(BootRule {
+                when,
+                file: file.clone(),
+                server: server.clone(),
+                from: from.clone(),
+            });
+        }
+        match hindrance {
+            Some(why) => self.document.leave(item, why),
+            None => self.document.carry(item, "the loader of the profile"),
+        }
+    }
+
     /// Reads options of DHCP.
     fn options(&mut self) {
-        let items = ["dhcp-option", "dhcp-option-force", "dhcp-option-pxe"].map(|key| self.all(key)).concat();
+        let mut items =
+            ["dhcp-option", "dhcp-option-force", "dhcp-option-pxe"].map(|key| self.all(key)).concat();
+        // One with tags counts more, wherever it is; the last one counts.
+        items.sort_by_key(|item| !tagged(self.document.text(*item)).wanted.is_empty());
         for item in items {
             let Tagged { wanted, rest, .. } = tagged(self.document.text(item));
             let Some((key, values)) = rest.split_first() else { continue };
@@ -470,10 +500,11 @@ impl Reading<'_> {
                 .iter()
                 .map(|value| if value == "0.0.0.0" { SERVER.to_owned() } else { value.clone() })
                 .collect();
-            // Those of networks that an interface or a range names are for all clients.
-            let test = self.tags.test(&wanted);
-            let machine = self.machine_of(&test);
-            if test != Test::Always && machine.is_none() {
+            let tests: Vec<Test> =
+                (0..self.setup.networks.len()).map(|index| self.tags.test(&wanted, index)).collect();
+            let machine = tests.iter().find_map(|test| self.machine_of(test));
+            let networks: Vec<usize> = (0..tests.len()).filter(|index| tests[*index].is_always()).collect();
+            if networks.is_empty() && machine.is_none() {
                 self.document.leave(
                     item,
                     format!(
@@ -484,21 +515,26 @@ impl Reading<'_> {
                 continue;
             }
             if values.iter().all(String::is_empty) {
-                self.document.leave(item, "an option cannot be withheld that the server sends");
+                if matches!(key, "3" | "router") && machine.is_none() {
+                    networks.iter().for_each(|index| self.routerless.push(*index));
+                    self.document.carry(item, "options");
+                } else {
+                    self.document.leave(item, "an option cannot be withheld that the server sends");
+                }
                 continue;
             }
-            self.option(item, key, &values, machine, &wanted);
+            self.option(item, key, &values, machine, &networks);
         }
     }
 
-    /// Reads one option.
+    /// Reads one option of a machine or of networks.
     fn option(
         &mut self,
         item: ItemId,
         key: &str,
         values: &[String],
         machine: Option<usize>,
-        wanted: &[String],
+        networks: &[usize],
     ) {
         let code = match key {
             "netmask" => Some(1),
@@ -508,32 +544,36 @@ impl Reading<'_> {
             _ => key.parse().ok().or_else(|| options::find(key).ok().map(|known| known.code)),
         };
         let first = values.first().cloned().unwrap_or_default();
-        let index = self.network_named(wanted);
+        let from = Some(self.document.span(item));
+        let all = &mut self.setup.networks;
+        let mut each = |set: &dyn Fn(&mut Network)| networks.iter().for_each(|index| set(&mut all[*index]));
         match code {
+            Some(51 | 66 | 67 | 150 | 255) if machine.is_some() => {
+                self.document
+                    .leave(item, "it is the same for all clients of a network, or that of a profile");
+            }
             Some(1) => match first.parse().ok().and_then(mask_length) {
                 Some(length) if machine.is_none() => {
-                    let from = Some(self.document.span(item));
-                    for network in &mut self.setup.networks {
+                    each(&|network| {
                         if let Some(subnet) = network.subnet.as_mut().filter(|subnet| subnet.from.is_none()) {
                             let net = Ipv4Net::new(subnet.value.addr(), length).map(|net| net.trunc());
                             *subnet = Sourced { value: net.unwrap_or(subnet.value), from: from.clone() };
                         }
-                    }
+                    });
                     self.document.carry(item, "the prefix length of the network");
                 }
                 _ => self.document.leave(item, "the mask follows from the address of the network"),
             },
             Some(51) => match seconds(&first) {
-                Some(lease) => {
-                    let lease = Some(self.sourced(lease, item));
-                    self.setup.networks.iter_mut().for_each(|network| network.lease.clone_from(&lease));
+                Some(value) => {
+                    each(&|network| network.lease = Some(Sourced { value, from: from.clone() }));
                     self.document.carry(item, "dhcp.server.lease-time");
                 }
                 None => self.document.leave(item, format!("`{first}` is no time")),
             },
             Some(66 | 150 | 255) => {
-                let server = Some(self.sourced(first, item));
-                self.setup.networks.iter_mut().for_each(|network| network.next_server.clone_from(&server));
+                let server = Some(Sourced { value: first, from });
+                each(&|network| network.next_server.clone_from(&server));
                 self.document.carry(item, "the TFTP server");
             }
             Some(67) => {
@@ -543,48 +583,27 @@ impl Reading<'_> {
                     server: None,
                     from: self.document.span(item),
                 };
-                self.setup.networks.iter_mut().for_each(|network| network.boots.push(rule.clone()));
+                each(&|network| network.boots.push(rule.clone()));
                 self.document.carry(item, "the loader of the profile");
             }
             Some(15) if machine.is_none() => {
-                let domain = Some(self.sourced(first, item));
-                self.setup.networks.iter_mut().for_each(|network| network.dns.domain.clone_from(&domain));
+                let domain = Some(Sourced { value: first, from });
+                each(&|network| network.dns.domain.clone_from(&domain));
                 self.document.carry(item, "dns.domain");
             }
             Some(54) => self.document.leave(item, "the identifier of the server is its address"),
             _ => match translate(key, values) {
-                Ok(option) => {
-                    let option = self.sourced(option, item);
-                    match (machine, index) {
-                        (Some(machine), _) => self.setup.machines[machine].options.push(option),
-                        (None, Some(index)) => self.setup.networks[index].options.push(option),
-                        (None, None) => {
-                            self.setup
-                                .networks
-                                .iter_mut()
-                                .for_each(|network| network.options.push(option.clone()));
-                        }
+                Ok(value) => {
+                    let option = Sourced { value, from };
+                    match machine {
+                        Some(machine) => self.setup.machines[machine].options.push(option),
+                        None => each(&|network| network.options.push(option.clone())),
                     }
                     self.document.carry(item, "options");
                 }
                 Err(why) => self.document.leave(item, why),
             },
         }
-    }
-
-    /// Returns the network that tags name, if they name one of several.
-    fn network_named(&self, wanted: &[String]) -> Option<usize> {
-        let named =
-            |network: &Network| network.name.as_ref().is_some_and(|name| wanted.contains(&name.value));
-        let of_range = || {
-            let range = self
-                .all("dhcp-range")
-                .into_iter()
-                .find(|item| tagged(self.document.text(*item)).set.iter().any(|tag| wanted.contains(tag)))?;
-            let range = range_of(self.document, range)?;
-            Some(self.network_of(Some(range)))
-        };
-        self.setup.networks.iter().position(named).or_else(of_range)
     }
 
     /// Returns the machine that alone fulfils a condition.
@@ -601,17 +620,31 @@ impl Reading<'_> {
         for item in self.all("enable-tftp") {
             self.document.carry(item, "the TFTP server");
         }
-        for item in self.all("tftp-root") {
+        let mut items = self.all("tftp-root");
+        // A folder of one interface counts more than one of all.
+        items.sort_by_key(|item| fields(self.document.text(*item)).len());
+        for item in items {
             if self.document.is_missing(item) {
                 continue;
             }
-            let Some(root) = self.included.root.as_ref().filter(|_| enabled) else {
+            let root = self.included.roots.iter().find(|(of, _)| *of == item).map(|(_, root)| root);
+            let Some(root) = root.filter(|_| enabled) else {
                 self.document.leave(item, "`enable-tftp` is missing, so nobody serves the folder");
                 continue;
             };
             let root = Some(self.sourced(root.display().to_string(), item));
-            self.setup.networks.iter_mut().for_each(|network| network.root.clone_from(&root));
-            self.document.carry(item, "root");
+            let interface = fields(self.document.text(item)).get(1).cloned();
+            let networks: Vec<usize> = match &interface {
+                Some(name) => self.tags.networks_of(name).collect(),
+                None => (0..self.setup.networks.len()).collect(),
+            };
+            match (networks.as_slice(), interface) {
+                ([], Some(name)) => {
+                    self.document.leave(item, format!("the file does not say which network is at `{name}`"));
+                }
+                _ => self.document.carry(item, "root"),
+            }
+            networks.into_iter().for_each(|index| self.setup.networks[index].root.clone_from(&root));
         }
     }
 
@@ -620,11 +653,17 @@ impl Reading<'_> {
         for item in self.all("port") {
             match self.document.text(item) {
                 "53" => self.document.carry(item, "DNS"),
-                "0" => self.document.leave(item, "DNS of a network stays on: nobody has to ask it"),
+                "0" => self.document.carry(item, "dns"),
                 _ => self.document.leave(item, "DNS of a network is at port 53"),
             }
         }
         if off {
+            // The domain is an option of DHCP all the same.
+            self.domain();
+            let from = self.all("port").last().map(|item| self.document.span(*item));
+            for network in &mut self.setup.networks {
+                network.dns.off = Some(Sourced { value: (), from: from.clone() });
+            }
             return;
         }
         let expand = self.has("expand-hosts");
@@ -659,6 +698,21 @@ impl Reading<'_> {
             self.document.carry(item, "dns.domain");
         }
         self.setup.networks.iter_mut().for_each(|network| network.dns.served = true);
+    }
+
+    /// Adds what dnsmasq does if its file does not say otherwise.
+    fn defaults(&mut self) {
+        for (index, network) in self.setup.networks.iter_mut().enumerate() {
+            if network.dhcp.as_ref().is_none_or(|mode| mode.value != DhcpMode::Server) {
+                continue;
+            }
+            network.authoritative = network.authoritative.take().or(Some(Sourced::assumed(false)));
+            let routed = network.options.iter().any(|option| option.value.0 == "routers");
+            if !routed && !self.routerless.contains(&index) {
+                let own = ("routers".to_owned(), quote(SERVER));
+                network.options.push(Sourced::assumed(own));
+            }
+        }
     }
 
     fn domain(&mut self) {

@@ -1,6 +1,6 @@
 //! Tags of dnsmasq: which clients have them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::import::boot::Test;
 use crate::import::document::{Document, ItemId};
@@ -11,10 +11,21 @@ use super::syntax::fields;
 /// The tags of a file, each with the condition under which a client has it.
 #[derive(Debug, Default)]
 pub(super) struct Tags {
-    defined: BTreeMap<String, Vec<Test>>,
-    /// Tags that a network or an interface sets: every client of it has them.
-    networks: Vec<String>,
+    defined: BTreeMap<String, Vec<Definition>>,
+    /// Tags that a network or an interface sets: every client of these networks has them.
+    networks: BTreeMap<String, BTreeSet<usize>>,
 }
+
+/// When a client has a tag.
+#[derive(Debug, Clone)]
+enum Definition {
+    Test(Test),
+    /// It has these tags.
+    Tags(Vec<String>),
+}
+
+/// The longest chain of tags that depend on each other.
+const LONGEST: usize = 20;
 
 /// The tags in front of a value, and the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +66,8 @@ impl Tags {
         for item in document.children(Document::ROOT) {
             let value = document.text(item);
             match document.name(item) {
-                "interface" => tags.networks.extend(fields(value)),
-                "dhcp-range" => tags.networks.extend(tagged(value).set),
+                "interface" => fields(value).into_iter().for_each(|name| tags.place(name, None)),
+                "dhcp-range" => tagged(value).set.into_iter().for_each(|tag| tags.place(tag, None)),
                 "dhcp-match" => tags.add(value, matched),
                 "dhcp-userclass" => tags.add(value, |rest| user_class(rest.first()?)),
                 "dhcp-vendorclass" => tags.add(value, |rest| vendor_class(rest.first()?)),
@@ -67,7 +78,7 @@ impl Tags {
                     let macs: Vec<Mac> = parts.iter().filter_map(|part| part.parse().ok()).collect();
                     for tag in set {
                         let of = tags.defined.entry(tag.to_owned()).or_default();
-                        of.extend(macs.iter().map(|mac| Test::Mac(*mac)));
+                        of.extend(macs.iter().map(|mac| Definition::Test(Test::Mac(*mac))));
                     }
                 }
                 "tag-if" => {
@@ -82,8 +93,10 @@ impl Tags {
                         }
                         all
                     };
-                    let test =
-                        if rest.is_empty() { tags.test(&wanted) } else { Test::Unclear(rest.join(",")) };
+                    let test = match rest.is_empty() {
+                        true => Definition::Tags(wanted),
+                        false => Definition::Test(Test::Unclear(rest.join(","))),
+                    };
                     for tag in set {
                         tags.defined.entry(tag).or_default().push(test.clone());
                     }
@@ -106,15 +119,32 @@ impl Tags {
         }
         let test = test(&rest).unwrap_or_else(|| Test::Unclear(rest.join(",")));
         for tag in set {
-            self.defined.entry(tag).or_default().push(test.clone());
+            self.defined.entry(tag).or_default().push(Definition::Test(test.clone()));
         }
     }
 
-    /// Returns the condition that all of these tags are.
-    pub(super) fn test(&self, wanted: &[String]) -> Test {
+    /// Notes that the clients of a network have a tag; of none if it is not known which.
+    pub(super) fn place(&mut self, tag: String, network: Option<usize>) {
+        self.networks.entry(tag).or_default().extend(network);
+    }
+
+    /// Returns the networks whose clients have a tag.
+    pub(super) fn networks_of(&self, tag: &str) -> impl Iterator<Item = usize> {
+        self.networks.get(tag).into_iter().flatten().copied()
+    }
+
+    /// Returns the condition that a client of a network has all of these tags.
+    pub(super) fn test(&self, wanted: &[String], network: usize) -> Test {
+        self.test_at(wanted, network, 0)
+    }
+
+    fn test_at(&self, wanted: &[String], network: usize, depth: usize) -> Test {
+        if depth > LONGEST {
+            return Test::Unclear("tags that depend on each other".to_owned());
+        }
         let one = |tag: &String| match tag.strip_prefix('!') {
-            Some(tag) => Test::Not(Box::new(self.tag(tag))),
-            None => self.tag(tag),
+            Some(tag) => Test::Not(Box::new(self.tag(tag, network, depth))),
+            None => self.tag(tag, network, depth),
         };
         match wanted {
             [] => Test::Always,
@@ -123,16 +153,20 @@ impl Tags {
         }
     }
 
-    fn tag(&self, tag: &str) -> Test {
-        if self.networks.iter().any(|network| network == tag) {
+    fn tag(&self, tag: &str, network: usize, depth: usize) -> Test {
+        if self.networks_of(tag).any(|of| of == network) {
             return Test::Always;
         }
-        match (tag, self.defined.get(tag).map(Vec::as_slice)) {
-            (_, Some([test])) => test.clone(),
-            (_, Some(tests)) => Test::Any(tests.to_vec()),
-            ("known", None) => Test::Known,
+        let tests = self.defined.get(tag).into_iter().flatten().map(|definition| match definition {
+            Definition::Test(test) => test.clone(),
+            Definition::Tags(tags) => self.test_at(tags, network, depth + 1),
+        });
+        match (tag, tests.collect::<Vec<_>>().as_slice()) {
+            ("known", []) => Test::Known,
             // Nobody sets it.
-            (_, None) => Test::Not(Box::new(Test::Always)),
+            (_, []) => Test::Not(Box::new(Test::Always)),
+            (_, [test]) => test.clone(),
+            (_, tests) => Test::Any(tests.to_vec()),
         }
     }
 
@@ -140,7 +174,7 @@ impl Tags {
     pub(super) fn is_set(&self, tag: &str) -> bool {
         let tag = tag.trim_start_matches('!');
         let builtin = ["known", "known-othernet", "bootp", "dhcpv6", "cpewan-id"].contains(&tag);
-        builtin || self.defined.contains_key(tag) || self.networks.iter().any(|network| network == tag)
+        builtin || self.defined.contains_key(tag) || self.networks.contains_key(tag)
     }
 }
 
@@ -229,7 +263,7 @@ mod tests {
 
     #[test]
     fn tags_are_conditions() {
-        let tags = tags(&[
+        let mut tags = tags(&[
             ("dhcp-match", "set:efi64,option:client-arch,7"),
             ("dhcp-match", "set:efi64,option:client-arch,9"),
             ("dhcp-match", "set:ipxe,175"),
@@ -238,9 +272,11 @@ mod tests {
             ("tag-if", "set:plain,tag:efi64,tag:!ipxe"),
             ("dhcp-range", "set:lan,10.0.0.1,10.0.0.9"),
         ]);
-        let holds = |wanted: &str, client| tags.test(&tagged(wanted).wanted).holds(client);
+        tags.place("lan".to_owned(), Some(0));
+        let holds = |wanted: &str, client| tags.test(&tagged(wanted).wanted, 0).holds(client);
         assert!(holds("tag:efi64,tag:!ipxe", UEFI) && !holds("tag:efi64,tag:#ipxe", IPXE_UEFI));
         assert!(holds("tag:ipxe2", IPXE_UEFI) && holds("tag:bios", BIOS) && holds("net:plain", UEFI));
+        assert!(tags.test(&["lan".into()], 1).is_never() && tags.test(&["!lan".into()], 1).is_always());
         assert!(holds("tag:lan", BIOS) && !holds("tag:nobody", BIOS) && tags.is_set("!efi64"));
     }
 }

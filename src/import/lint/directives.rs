@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Case;
 use crate::diag::{Code, Diagnostic, nearest};
 use crate::import::document::{Document, ItemId};
-use crate::import::{Kind, dnsmasq, isc, udhcpd};
+use crate::import::{Kind, dnsmasq, isc, kea, libvirt, tinkerbell, udhcpd};
 
 /// Checks the directives of one file.
 ///
@@ -26,6 +26,9 @@ pub(super) fn check(case: &Case, defined: &BTreeMap<String, u8>, found: &mut Vec
         Kind::Dnsmasq => dnsmasq(document, found),
         Kind::Udhcpd => udhcpd(document, found),
         Kind::Isc => isc(document, defined, found),
+        Kind::Kea => values(document, kea::wrong, found),
+        Kind::Libvirt => values(document, libvirt::wrong, found),
+        Kind::Tinkerbell => values(document, tinkerbell::wrong, found),
         _ => {}
     }
 }
@@ -48,6 +51,18 @@ fn unknown<'a>(
 
 fn invalid(document: &Document, item: ItemId, what: impl Into<String>, help: &str) -> Diagnostic {
     Diagnostic::new(Code::ForeignValue, document.span(item), what).help(help)
+}
+
+fn values(
+    document: &Document,
+    wrong: fn(&Document, ItemId) -> Option<(String, &'static str)>,
+    found: &mut Vec<Diagnostic>,
+) {
+    for item in document.every() {
+        if let Some((what, help)) = wrong(document, item) {
+            found.push(invalid(document, item, what, help));
+        }
+    }
 }
 
 fn dnsmasq(document: &Document, found: &mut Vec<Diagnostic>) {

@@ -19,7 +19,7 @@ const AROUND: &[(&str, &str)] = &[
 /// A server beside the one of an example.
 const OTHER: &str = "dhcp-range=10.0.0.100,10.0.0.200,255.255.255.0,1h\n";
 
-fn linted(files: &[(&str, &str)], given: &[&str]) -> Linted {
+pub(super) fn linted(files: &[(&str, &str)], given: &[&str]) -> Linted {
     let files = files.iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec())).collect();
     let given: Vec<Given> = given.iter().map(|name| Given { path: name.into(), kind: None }).collect();
     lint(&given, &InMemory(files)).unwrap_or_else(|refusal| panic!("{refusal}"))

@@ -1,0 +1,134 @@
+//! Tags, conditions, addresses and defaults are those of the program that reads the file.
+
+use insta::assert_snapshot;
+
+use super::lint::linted;
+use super::{check, shown};
+use crate::diag::render;
+use crate::import::Mode;
+
+fn lint(name: &str, text: &str) -> String {
+    let found = linted(&[(name, text), ("srv/tftp/pxelinux.0", "x"), ("srv/eth1/pxelinux.0", "x")], &[name]);
+    render(&found.diagnostics, &found.sources, false)
+}
+
+const TAGS: &str = "\
+interface=eth0
+interface=eth1
+dhcp-range=set:a,interface:eth0,10.0.0.10,10.0.0.99,255.255.255.0
+dhcp-range=set:b,interface:eth1,10.1.0.10,10.1.0.99,255.255.255.0
+dhcp-option=tag:a,option:ntp-server,10.0.0.5
+dhcp-option=option:ntp-server,10.9.0.5
+dhcp-option=tag:eth1,option:router,10.1.0.254
+dhcp-option=tag:a,3
+dhcp-boot=tag:a,pxelinux.0
+dhcp-match=set:efi,option:client-arch,7
+dhcp-match=set:efi,option:client-arch,9
+dhcp-boot=tag:b,tag:efi,grubx64.efi
+dhcp-boot=tag:b,tag:!efi,pxelinux.0
+enable-tftp
+tftp-root=/srv/tftp
+tftp-root=/srv/eth1,eth1
+tftp-root=/srv/tftp,eth7
+";
+
+#[test]
+fn tags_of_networks_are_about_their_clients() {
+    let files = [("dnsmasq.conf", TAGS), ("srv/tftp/pxelinux.0", "x"), ("srv/eth1/pxelinux.0", "x")];
+    assert_snapshot!(check(&files, Some(Mode::Services)));
+    super::every_line_has_a_fate(&files[..1]);
+    // Only the network `a` has a BIOS program for everybody.
+    assert_snapshot!("lint-tags", lint("dnsmasq.conf", TAGS));
+}
+
+#[test]
+fn defaults_are_those_of_the_program() {
+    let mut text = String::new();
+    for file in [
+        ("dnsmasq.conf", "port=0\ndomain=rack.example\ndhcp-range=10.0.0.10,10.0.0.99,255.255.255.0\n"),
+        ("dnsmasq.conf", "dhcp-range=10.0.0.10,10.0.0.99,255.255.255.0,2h\ndhcp-option=3\n"),
+        (
+            "dhcpd.conf",
+            "subnet 10.0.0.0 netmask 255.255.255.0 { next-server 10.7.0.1; filename \"a.efi\"; }\n",
+        ),
+        ("kea.conf", "{ \"Dhcp4\": { \"subnet4\": [ { \"subnet\": \"10.0.0.0/24\" } ] } }\n"),
+    ] {
+        let lab = check(&[file], Some(Mode::Services));
+        let networks = lab.find("[network.").expect("a network");
+        let rest = lab.find("# The small system").expect("a profile");
+        let notes = lab.rfind("\"Kernel panic\" }").expect("an expectation");
+        text.extend([file.0, ":\n", file.1, "\n", &lab[networks..rest], "…", &lab[notes + 16..], "\n"]);
+    }
+    assert_snapshot!(text);
+}
+
+const CLASSES: &str = r#"{ "Dhcp4": {
+  "client-classes": [
+    { "name": "uefi", "test": "option[93].hex == 0x0007 or option[93].hex == 0x0009",
+      "option-data": [
+        { "name": "boot-file-name", "data": "a.efi" },
+        { "name": "tftp-server-name", "data": "10.0.0.1" },
+        { "name": "routers", "data": "10.0.0.1" }
+      ] },
+    { "name": "never", "test": "option[60].hex == 'PXEClient'", "boot-file-name": "a.0" }
+  ],
+  "subnet4": [ {
+    "subnet": "10.0.0.0/24",
+    "reservations": [
+      { "hw-address": "52:54:00:00:00:01",
+        "ip-address": "10.0.1.300" },
+      { "hw-address": "52:54:00",
+        "ip-address": "10.0.0.7" }
+    ]
+  } ]
+} }"#;
+
+#[test]
+fn values_that_are_none_are_reported() {
+    let libvirt = "<network>
+  <name>a</name>
+  <ip address='10.0.0.1' netmask='255.255.255.0'>
+    <dhcp>
+      <range start='10.0.0.400' end='10.0.0.9'/>
+      <host mac='52:54:00' ip='10.0.0.5'/>
+      <host mac='52:54:00:00:00:01' ip='10.0.0.500'/>
+    </dhcp>
+  </ip>
+</network>
+";
+    let hardware = "kind: Hardware
+apiVersion: tinkerbell.org/v1alpha1
+metadata:
+  name: a
+spec:
+  interfaces:
+    - netboot: { allowPXE: true }
+      dhcp:
+        mac: 52:54:00
+        lease_time: soon
+        ip:
+          address: 10.0.0.300
+          netmask: 255.255.0.255
+";
+    let mut text = String::new();
+    for (name, file) in [("kea.conf", CLASSES), ("a.xml", libvirt), ("a.yaml", hardware)] {
+        text.push_str(&check(&[(name, file)], Some(Mode::Services)));
+        text.extend(["\n\n", &lint(name, file), "\n"]);
+    }
+    assert_snapshot!(text);
+}
+
+#[test]
+fn what_dhcpd_takes_has_no_problem() {
+    // `tests/import.rs` shows that the real one takes it.
+    let files = super::example("isc-classes");
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let found = linted(&files, &["dhcpd.conf"]);
+    assert_eq!(render(&found.diagnostics, &found.sources, false), "");
+    let renamed: Vec<(&str, &str)> =
+        files.iter().map(|(name, text)| (if *name == "dhcpd.conf" { "rack" } else { name }, *text)).collect();
+    let found = super::imported(&renamed, &["rack"], Some(Mode::Services));
+    assert!(shown(&found).contains("[node.alpha]"), "the kind is recognised");
+    // A `;` that ends nothing is an error elsewhere.
+    assert_snapshot!(lint("dhcpd.conf", "subnet 10.0.0.0 netmask 255.255.255.0 { };\n"));
+}
