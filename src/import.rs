@@ -114,6 +114,8 @@ struct Read {
     included: Vec<(String, PathBuf)>,
     /// Why a part of it cannot be parsed.
     problems: Vec<Diagnostic>,
+    /// Why its program skips a part of it.
+    skipped: Vec<Diagnostic>,
 }
 
 /// Reads files, with what they include.
@@ -174,7 +176,7 @@ impl Reader<'_> {
             });
         };
         let file = self.sources.add(path.display().to_string(), text.clone());
-        let (mut included, mut problems) = (Vec::new(), Vec::new());
+        let (mut included, mut problems, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         let read = match kind {
             Kind::Dnsmasq => {
                 let read = dnsmasq::read(path, file, &mut self.sources, self.files);
@@ -199,7 +201,7 @@ impl Reader<'_> {
             }),
             Kind::Matchbox => {
                 let files = self.files;
-                let mut document = data_directory::parse(path, file, &mut self.sources, files, &mut problems);
+                let mut document = data_directory::parse(path, file, &mut self.sources, files, &mut skipped);
                 let setup = data_directory::understand(&mut document, path, files);
                 Ok((document, setup))
             }
@@ -225,7 +227,7 @@ impl Reader<'_> {
         };
         match read {
             Ok((document, setup)) => {
-                Ok(vec![Read { kind, path: path.clone(), document, setup, included, problems }])
+                Ok(vec![Read { kind, path: path.clone(), document, setup, included, problems, skipped }])
             }
             Err(diagnostic) => {
                 self.diagnostics.push(diagnostic);

@@ -72,6 +72,7 @@ codes! {
     OptionUndeclared = "C114": "an option is not declared",
     GroupWithoutProfile = "C115": "a group selects a missing profile",
     PxeForbidden = "C116": "a machine may not boot from the network",
+    ForeignInitrd = "C117": "a profile does not name its initrd",
 
     ForeignPool = "C201": "a pool is not in its subnet",
     ForeignHost = "C202": "a reserved address is not in its subnet",
@@ -207,6 +208,7 @@ impl Code {
         match self {
             Self::UrlForPxe
             | Self::FirmwareLeftOut
+            | Self::ForeignInitrd
             | Self::NoTftpServer
             | Self::NextServerOutside
             | Self::ForeignFile

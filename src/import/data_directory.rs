@@ -37,16 +37,55 @@ pub(super) fn parse(
                 Diagnostic::new(Code::ForeignSyntax, sources.line(file, line), message)
                     .help("matchbox skips the file")
             };
-            match json::read(text.as_bytes()) {
+            let problem = match json::read(text.as_bytes()) {
                 Ok(tree) => match document.add_tree(&tree, &|line| sources.line(file, line)) {
-                    Ok(item) => document.rename(item, format!("{folder}/{stem}")),
-                    Err(line) => problems.push(wrong(line, "it is nested too deep".into())),
+                    Ok(item) => {
+                        document.rename(item, format!("{folder}/{stem}"));
+                        continue;
+                    }
+                    Err(line) => wrong(line, "it is nested too deep".into()),
                 },
-                Err(error) => problems.push(wrong(error.line, error.message)),
-            }
+                Err(error) => wrong(error.line, error.message),
+            };
+            let span = problem.span.clone().unwrap_or_else(|| sources.line(file, 1));
+            let item = document.add(Document::ROOT, format!("file {folder}/{name}"), None, span);
+            document.leave_for_good(item, format!("matchbox skips the file: {}", problem.message));
+            problems.push(problem);
         }
     }
     document
+}
+
+/// Returns the names of the initrds of a profile that no argument of its kernel names, and the item to say it at.
+pub(super) fn unnamed_initrd(document: &Document, profile: ItemId) -> Option<(ItemId, String)> {
+    let boot = document.get(profile, "boot")?;
+    document.get(boot, "kernel").filter(|kernel| !document.text(*kernel).is_empty())?;
+    let list = |name: &str| -> Vec<String> {
+        let items = document.get(boot, name).map(|list| document.children(list)).unwrap_or_default();
+        items.into_iter().map(|item| document.text(item).to_owned()).collect()
+    };
+    let arguments = list("args");
+    let named: Vec<&str> = arguments
+        .iter()
+        .flat_map(|text| text.split_whitespace())
+        .filter_map(|word| word.strip_prefix("initrd="))
+        .collect();
+    let initrds = list("initrd");
+    let missing = initrds.iter().map(|initrd| initrd_name(initrd)).find(|name| !named.contains(name))?;
+    let at = document.get(boot, "args").or_else(|| document.get(boot, "initrd")).unwrap_or(boot);
+    Some((at, missing.to_owned()))
+}
+
+/// Returns the name under which iPXE passes an initrd: the one given, else the last part of the path.
+fn initrd_name(initrd: &str) -> &str {
+    let words: Vec<&str> = initrd.split_whitespace().collect();
+    let given = words.iter().position(|word| matches!(*word, "--name" | "-n"));
+    if let Some(name) = given.and_then(|at| words.get(at + 1)) {
+        return name;
+    }
+    let url = words.last().copied().unwrap_or_default();
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Returns the files of a folder.
@@ -90,13 +129,29 @@ pub(super) fn understand(document: &mut Document, path: &Path, files: &dyn Files
             }
         }
     }
+    document.carry_all("matchbox.data");
+    for (profile, _) in of_folder(document, "profiles") {
+        for (key, folder) in [("ignition_id", "ignition"), ("cloud_id", "cloud"), ("generic_id", "generic")] {
+            let Some(item) = document.get(profile, key) else { continue };
+            let name = document.text(item).to_owned();
+            let plain = !name.is_empty() && !name.split('/').any(|part| part == ".." || part.is_empty());
+            if plain && files.kind(&path.join(folder).join(&name)) != Some(PathKind::File) {
+                let why =
+                    format!("`{folder}/{name}` is not in the data directory, so matchbox answers with 404");
+                document.miss(item, why);
+            }
+        }
+    }
     let mut machines: Vec<Machine> = Vec::new();
     for (group, name) in of_folder(document, "groups") {
         let selector =
             document.get(group, "selector").map(|item| document.children(item)).unwrap_or_default();
         let mac = selector.into_iter().find(|item| document.name(*item).eq_ignore_ascii_case("mac"));
         let Some(mac) = mac else { continue };
-        let Ok(address) = document.text(mac).parse() else { continue };
+        let Ok(address) = document.text(mac).parse() else {
+            document.carry_partly(mac, "matchbox.data", "it is no MAC address, so no node has it");
+            continue;
+        };
         let known = machines.iter().flat_map(|machine| &machine.nics);
         if known.filter_map(|nic| nic.mac.as_ref()).any(|mac| mac.value == address) {
             continue;
@@ -121,7 +176,6 @@ pub(super) fn understand(document: &mut Document, path: &Path, files: &dyn Files
         alone: true,
         serves: Serves::default(),
     };
-    document.carry_all("matchbox.data");
     let matchbox = Matchbox { data, port: None, missing };
     let network = Network { matchbox: Some(Sourced::new(matchbox, from)), ..Network::default() };
     Setup { networks: vec![network], machines, servers: vec![server], notes: Vec::new() }

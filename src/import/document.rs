@@ -48,6 +48,8 @@ struct Item {
     fate: Option<Fate>,
     /// Whether a file is not there that it names.
     missing: bool,
+    /// Whether its fate is the same if a server runs with the file.
+    kept: bool,
 }
 
 /// All directives of a file and of what it includes.
@@ -72,6 +74,7 @@ impl Document {
             list: false,
             fate: None,
             missing: false,
+            kept: false,
         };
         Self { items: vec![root] }
     }
@@ -95,6 +98,7 @@ impl Document {
             list: false,
             fate: None,
             missing: false,
+            kept: false,
         });
         self.items[parent.0].children.push(id);
         id
@@ -200,9 +204,15 @@ impl Document {
         self.items[id.0].fate = Some(Fate::Left(why.into()));
     }
 
+    /// Notes that an item is not in the lab, even if a server runs with the file.
+    pub(super) fn leave_for_good(&mut self, id: ItemId, why: impl Into<String>) {
+        self.leave(id, why);
+        self.items[id.0].kept = true;
+    }
+
     /// Notes that a file is not there that an item names.
     pub(super) fn miss(&mut self, id: ItemId, why: impl Into<String>) {
-        self.leave(id, why);
+        self.leave_for_good(id, why);
         self.items[id.0].missing = true;
     }
 
@@ -214,14 +224,14 @@ impl Document {
     /// Notes that all items are in the lab, because a server runs with the file itself. Files that are not there are
     /// missing all the same.
     pub(super) fn carry_all(&mut self, to: &str) {
-        for item in self.items.iter_mut().skip(1).filter(|item| !item.missing) {
+        for item in self.items.iter_mut().skip(1).filter(|item| !item.kept) {
             item.fate = Some(Fate::Carried(to.to_owned()));
         }
     }
 
     /// Notes that none of the items is in the lab.
     pub(super) fn leave_all(&mut self, why: &str) {
-        for item in self.items.iter_mut().skip(1).filter(|item| !item.missing) {
+        for item in self.items.iter_mut().skip(1).filter(|item| !item.kept) {
             item.fate = Some(Fate::Left(why.to_owned()));
         }
     }

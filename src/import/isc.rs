@@ -72,7 +72,7 @@ const LEFT: &[(&str, &str)] = &[
     ("host-identifier", "nodes are known by their MAC addresses"),
     ("ignore-client-uids", "nodes are known by their MAC addresses; see `identity` of the DHCP server"),
     ("infinite-is-reserved", SETTING),
-    ("key", DDNS),
+    ("key", "nobody changes leases or names of a lab with a key"),
     ("lease", "classes have no limit of leases"),
     ("lease-file-name", "leases are in the folder of the run"),
     ("lease-id-format", "leases are in the folder of the run"),

@@ -35,10 +35,13 @@ struct Case {
 pub fn lint(given: &[Given], files: &dyn Files) -> Result<Linted, Refusal> {
     let mut reader = Reader { files, sources: Sources::default(), diagnostics: Vec::new() };
     let mut cases = Vec::new();
+    let mut skipped = Vec::new();
     for read in reader.read_all(given)? {
+        skipped.extend(read.skipped);
         cases.push(Case { kind: read.kind, document: read.document, setup: read.setup });
     }
     let Reader { sources, diagnostics: mut found, .. } = reader;
+    found.extend(skipped);
     let of_isc = cases.iter().filter(|case| case.kind == Kind::Isc);
     let defined = of_isc.flat_map(|case| isc::definitions(&case.document)).collect();
     for case in &cases {

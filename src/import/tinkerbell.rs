@@ -71,6 +71,12 @@ pub(super) fn objects(document: &Document) -> Vec<ItemId> {
     found
 }
 
+/// Returns the annotation by which an object is disabled.
+pub(super) fn disabled(document: &Document, object: ItemId) -> Option<ItemId> {
+    let item = document.at(object, &["metadata", "annotations", "tinkerbell.org/disabled"])?;
+    (document.text(item) != "false").then_some(item)
+}
+
 /// Returns the entries of the older map by MAC address.
 pub(super) fn older(document: &Document) -> Vec<(ItemId, Mac)> {
     let tops = document.children(Document::ROOT).into_iter();
@@ -146,6 +152,11 @@ impl Reading<'_> {
         }
         for name in ["apiVersion", "kind"] {
             self.take(object, name, "node");
+        }
+        if disabled(self.document, object).is_some() {
+            let why = "it is disabled, so Tinkerbell does not answer the machine: no node is made of it";
+            self.document.leave(object, why);
+            return;
         }
         let mut machine = Machine::default();
         if let Some(metadata) = self.document.get(object, "metadata") {
@@ -231,6 +242,15 @@ impl Reading<'_> {
         if let Some(ip) = self.document.get(dhcp, "ip") {
             self.address(ip, &mut nic, &mut network);
         }
+        if let Some(item) = self.document.get(dhcp, "boot_file_name") {
+            self.document.leave(item, "what one machine boots is its profile: give the node one of its own");
+        }
+        if let Some(item) = self.document.get(interface, "disableDhcp") {
+            match self.document.text(item) == "true" {
+                true => self.document.leave(item, "the lab assigns an address to the node all the same"),
+                false => self.document.carry(item, "dhcp.server"),
+            }
+        }
         for (name, key) in [("name_servers", "6"), ("time_servers", "42")] {
             self.servers(dhcp, name, key, &mut network);
         }
@@ -261,7 +281,12 @@ impl Reading<'_> {
     ) {
         let parsed = address.as_ref().and_then(|(_, text)| text.parse::<Ipv4Addr>().ok());
         match (&address, parsed) {
-            (Some((item, _)), Some(parsed)) => nic.address = Some(self.sourced(parsed, *item)),
+            (Some((item, _)), Some(parsed)) => {
+                nic.address = Some(self.sourced(parsed, *item));
+                if mask.is_none() {
+                    self.document.qualify(*item, "the size of its network is assumed: it has no netmask");
+                }
+            }
             (Some((item, _)), None) => self.document.leave(*item, "it is no IPv4 address"),
             (None, _) => {}
         }

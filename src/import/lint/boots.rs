@@ -156,7 +156,9 @@ fn missing(network: &Network, rule: &BootRule, files: &dyn Files, found: &mut Ve
 
 /// Checks who serves the files.
 fn next_server(network: &Network, setup: &Setup, kinds: &[Kind], found: &mut Vec<Diagnostic>) {
-    let by_tftp = |rule: &&BootRule| !is_url(&rule.file) && rule.server.is_none();
+    // A rule that no client can fulfil asks for no server.
+    let by_tftp =
+        |rule: &&BootRule| !is_url(&rule.file) && rule.server.is_none() && rule.when.hindrance().is_none();
     let Some(rule) = network.boots.iter().find(by_tftp) else { return };
     let wants_server = kinds.iter().any(|kind| matches!(kind, Kind::Udhcpd | Kind::Isc | Kind::Kea));
     match &network.next_server {

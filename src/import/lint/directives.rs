@@ -15,11 +15,11 @@ pub(super) fn check(case: &Case, defined: &BTreeMap<String, u8>, found: &mut Vec
     for item in document.every() {
         if document.is_missing(item) {
             let what = format!("`{}` names a file that is not there", document.name(item));
-            found.push(
-                Diagnostic::new(Code::ForeignFile, document.span(item), what).help(
-                    "put it beside the file, or below its folder with the path that it has on the server",
-                ),
-            );
+            let help = match case.kind {
+                Kind::Matchbox => "put it into its folder of the data directory, or correct the name",
+                _ => "put it beside the file, or below its folder with the path that it has on the server",
+            };
+            found.push(Diagnostic::new(Code::ForeignFile, document.span(item), what).help(help));
         }
     }
     match case.kind {

@@ -9,8 +9,14 @@ use crate::import::{Kind, data_directory, libvirt, tinkerbell};
 pub(super) fn check(case: &Case, found: &mut Vec<Diagnostic>) {
     match case.kind {
         Kind::Libvirt => domains(&case.document, found),
-        Kind::Tinkerbell => hardware(&case.document, found),
-        Kind::Matchbox => groups(&case.document, found),
+        Kind::Tinkerbell => {
+            hardware(&case.document, found);
+            older(&case.document, found);
+        }
+        Kind::Matchbox => {
+            groups(&case.document, found);
+            profiles(case, found);
+        }
         _ => {}
     }
 }
@@ -65,6 +71,21 @@ fn hardware(document: &Document, found: &mut Vec<Diagnostic>) {
             }
             let disabled =
                 document.get(interface, "disableDhcp").is_some_and(|item| document.text(item) == "true");
+            let ip = document.get(dhcp, "ip");
+            let address = ip.and_then(|ip| document.get(ip, "address"));
+            let mask = ip.and_then(|ip| document.get(ip, "netmask"));
+            if let Some(address) = address
+                .filter(|item| mask.is_none() && document.text(*item).parse::<std::net::Ipv4Addr>().is_ok())
+            {
+                found.push(
+                    Diagnostic::new(
+                        Code::ForeignValue,
+                        document.span(address),
+                        "the address has no `netmask`, so Tinkerbell does not answer the machine",
+                    )
+                    .help("add `netmask: 255.255.255.0`"),
+                );
+            }
             let lease = document.get(dhcp, "lease_time").map(|item| document.text(item).to_owned());
             if !disabled && lease.is_none_or(|lease| lease == "0") {
                 let item = document.get(dhcp, "lease_time").unwrap_or(dhcp);
@@ -103,8 +124,65 @@ fn hardware(document: &Document, found: &mut Vec<Diagnostic>) {
         }
     };
     for object in tinkerbell::objects(document) {
+        if tinkerbell::disabled(document, object).is_some() {
+            continue;
+        }
         let interfaces = document.at(object, &["spec", "interfaces"]);
         interfaces.map(|list| document.children(list)).unwrap_or_default().into_iter().for_each(&mut check);
+    }
+}
+
+/// Checks the entries of the older map.
+fn older(document: &Document, found: &mut Vec<Diagnostic>) {
+    for (entry, _) in tinkerbell::older(document) {
+        let name = document.name(entry);
+        if name.chars().any(|c| c.is_ascii_uppercase()) {
+            let what = "the MAC address is in upper case, and Tinkerbell does not find it";
+            found.push(
+                Diagnostic::new(Code::UpperCaseHardware, document.span(entry), what)
+                    .help(format!("write `{}`", name.to_ascii_lowercase())),
+            );
+        }
+        let lease = document.get(entry, "leaseTime");
+        if lease.is_none_or(|item| document.text(item) == "0") {
+            let what = "without `leaseTime` Tinkerbell gives leases of zero seconds";
+            found.push(
+                Diagnostic::new(Code::NoLeaseTime, document.span(lease.unwrap_or(entry)), what)
+                    .help("add `leaseTime: 86400`"),
+            );
+        }
+        let netboot = document.get(entry, "netboot");
+        let allowed = netboot.and_then(|netboot| document.get(netboot, "allowPxe"));
+        if allowed.is_none_or(|item| document.text(item) != "true") {
+            let at = allowed.or(netboot).unwrap_or(entry);
+            let what = "the machine may not boot from the network: it is told `netboot-not-allowed`";
+            found.push(
+                Diagnostic::new(Code::PxeForbidden, document.span(at), what)
+                    .help("set `allowPxe: true` in `netboot`"),
+            );
+        }
+    }
+}
+
+/// Checks what the profiles of matchbox name.
+fn profiles(case: &Case, found: &mut Vec<Diagnostic>) {
+    let matchboxes = case.setup.networks.iter().filter_map(|network| network.matchbox.as_ref());
+    for asset in matchboxes.flat_map(|matchbox| &matchbox.value.missing) {
+        let what = format!("`{}` is not in the data directory", asset.value.path);
+        found.push(
+            Diagnostic::new(Code::ForeignFile, asset.from.clone(), what)
+                .help("put it there, or correct the path"),
+        );
+    }
+    let document = &case.document;
+    for (profile, _) in data_directory::of_folder(document, "profiles") {
+        if let Some((at, initrd)) = data_directory::unnamed_initrd(document, profile) {
+            let what = format!("the kernel has no argument `initrd={initrd}`, and panics under UEFI");
+            found.push(
+                Diagnostic::new(Code::ForeignInitrd, document.span(at), what)
+                    .help(format!("add \"initrd={initrd}\" to `args`; a BIOS ignores it")),
+            );
+        }
     }
 }
 

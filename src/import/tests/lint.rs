@@ -14,6 +14,8 @@ const AROUND: &[(&str, &str)] = &[
     ("srv/tftp/pxelinux.0", "x"),
     ("hosts.lab", "10.0.0.5 registry\n"),
     ("matchbox/profiles/install.json", "{ \"id\": \"install\" }"),
+    ("matchbox/assets/vmlinuz", "x"),
+    ("matchbox/assets/initrd.img", "x"),
 ];
 
 /// A server beside the one of an example.

@@ -132,3 +132,71 @@ fn what_dhcpd_takes_has_no_problem() {
     // A `;` that ends nothing is an error elsewhere.
     assert_snapshot!(lint("dhcpd.conf", "subnet 10.0.0.0 netmask 255.255.255.0 { };\n"));
 }
+
+#[test]
+fn a_data_directory_is_checked_and_imported_with_its_faults() {
+    let files = [
+        (
+            "m/profiles/p1.json",
+            "{\"id\":\"p1\",\"ignition_id\":\"p1.ign\",\"cloud_id\":\"c1.yaml\",\"generic_id\":\"gone\",\n\"boot\":{\"kernel\":\"/assets/k\",\n\"initrd\":[\"--name main http://10.0.0.1/assets/i\"],\n\"args\":[\"console=ttyS0\"]}}",
+        ),
+        (
+            "m/profiles/p2.json",
+            "{\"id\":\"p2\",\"boot\":{\"kernel\":\"/assets/k\",\"initrd\":[\"/assets/i\"],\"args\":[\"initrd=i\"]}}",
+        ),
+        ("m/profiles/bad.json", "{\"id\":\"bad\",\n"),
+        ("m/groups/a.json", "{\"id\":\"a\",\"profile\":\"p1\",\"selector\":{\"mac\":\"52:54:00:00:00:01\"}}"),
+        ("m/groups/b.json", "{\"id\":\"b\",\"profile\":\"bad\",\"selector\":{\"mac\":\"52:54:00\"}}"),
+        ("m/ignition/p1.ign", "{}"),
+        ("m/assets/k", "x"),
+    ];
+    let mut text = String::new();
+    for mode in [Mode::Services, Mode::Process] {
+        let shown = shown(&super::imported(&files, &["m"], Some(mode)));
+        let notes = shown.rfind("\"Kernel panic\" }").expect("an expectation");
+        text.push_str(&shown[notes + 16..]);
+    }
+    let found = linted(&files, &["m"]);
+    text.extend(["\n\n", &render(&found.diagnostics, &found.sources, false)]);
+    assert_snapshot!(text);
+}
+
+#[test]
+fn hardware_is_checked_and_imported_with_its_faults() {
+    let objects = "kind: Hardware
+metadata:
+  name: off
+  annotations: { tinkerbell.org/disabled: \"true\" }
+spec:
+  interfaces:
+    - dhcp: { mac: \"52:54:00:00:00:01\" }
+---
+kind: Hardware
+metadata: { name: on }
+spec:
+  interfaces:
+    - netboot: { allowPXE: true }
+      disableDhcp: true
+      dhcp:
+        mac: \"52:54:00:00:00:02\"
+        boot_file_name: a.efi
+        ip:
+          address: 10.0.0.5
+";
+    let older = "52:54:00:00:00:03:
+  ipAddress: 10.0.0.6
+  subnetMask: 255.255.255.0
+  netboot:
+    allowPxe: false
+\"52:54:00:00:00:AB\":
+  ipAddress: 10.0.0.7
+  leaseTime: 86400
+  netboot: { allowPxe: true }
+";
+    let mut text = String::new();
+    for file in [("objects.yaml", objects), ("older.yaml", older)] {
+        text.push_str(&check(&[file], Some(Mode::Services)));
+        text.extend(["\n\n", &lint(file.0, file.1), "\n"]);
+    }
+    assert_snapshot!(text);
+}
