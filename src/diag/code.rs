@@ -73,6 +73,10 @@ codes! {
     GroupWithoutProfile = "C115": "a group selects a missing profile",
     PxeForbidden = "C116": "a machine may not boot from the network",
     ForeignInitrd = "C117": "a profile does not name its initrd",
+    PxeWithoutVendorOptions = "C118": "PXE clients ask a port where nobody answers",
+    HttpWithoutClass = "C119": "an HTTP Boot client drops the answer",
+    VendorOptionsForAll = "C120": "options of a vendor reach PXE clients",
+    CompanionMissing = "C121": "a file that a boot program loads is missing",
 
     ForeignPool = "C201": "a pool is not in its subnet",
     ForeignHost = "C202": "a reserved address is not in its subnet",
@@ -209,6 +213,10 @@ impl Code {
             Self::UrlForPxe
             | Self::FirmwareLeftOut
             | Self::ForeignInitrd
+            | Self::PxeWithoutVendorOptions
+            | Self::HttpWithoutClass
+            | Self::VendorOptionsForAll
+            | Self::CompanionMissing
             | Self::NoTftpServer
             | Self::NextServerOutside
             | Self::ForeignFile

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::boot::Test;
 use super::document::{Document, ItemId};
 use super::files::{Files, folder, locate};
-use super::setup::{Program, Server, Serves, Setup};
+use super::setup::{Program, Sent, Server, Serves, Setup, VENDOR_CLASS, VENDOR_OPTIONS};
 use crate::diag::Sources;
 
 pub(super) use keys::{all as all_keys, is_known};
@@ -248,6 +248,30 @@ pub(super) fn unset_tags(document: &Document) -> Vec<(ItemId, String)> {
         found.extend(missing.map(|tag| (item, tag)));
     }
     found
+}
+
+/// Returns the vendor classes and options of vendors that clients are sent.
+pub(super) fn sent(document: &Document) -> Vec<Sent> {
+    let keys = ["dhcp-option", "dhcp-option-force", "dhcp-option-pxe"];
+    let items = document.children(Document::ROOT).into_iter();
+    let items = items.filter(|item| keys.contains(&document.name(*item)));
+    let sent = items.filter_map(|item| {
+        let tags::Tagged { wanted, rest, .. } = tags::tagged(document.text(item));
+        let (key, values) = rest.split_first()?;
+        let (code, scoped) = match key.strip_prefix("option:").unwrap_or(key) {
+            "60" | "vendor-class" => (VENDOR_CLASS, !wanted.is_empty()),
+            "43" | "vendor-encap" => (VENDOR_OPTIONS, !wanted.is_empty()),
+            key if key.starts_with("vendor:") => (VENDOR_OPTIONS, true),
+            _ => return None,
+        };
+        Some(Sent { item, code, value: values.join(","), scoped })
+    });
+    sent.collect()
+}
+
+/// Returns whether clients are offered a menu of PXE.
+pub(super) fn has_menu(document: &Document) -> bool {
+    document.get(Document::ROOT, "pxe-service").is_some()
 }
 
 /// Returns the second entry of a menu that waits for a key.

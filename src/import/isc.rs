@@ -11,8 +11,10 @@ use super::document::{DEEPEST, Document, ItemId};
 use super::expression;
 use super::files::{Files, folder, locate};
 use super::option::translate;
-use super::settle::Note;
-use super::setup::{DhcpMode, Machine, Network, Nic, Program, Server, Serves, Setup, Sourced};
+use super::setup::{
+    DhcpMode, Machine, Network, Nic, Note, Program, Sent, Server, Serves, Setup, Sourced, VENDOR_CLASS,
+    VENDOR_OPTIONS,
+};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 use crate::lab::options;
 
@@ -192,6 +194,27 @@ pub(super) fn is_within_opaque(document: &Document, item: ItemId) -> bool {
 /// Returns the names of all statements.
 pub(super) fn all_names() -> impl Iterator<Item = &'static str> {
     CARRIED.iter().copied().chain(LEFT.iter().map(|(name, _)| *name))
+}
+
+/// Returns the vendor classes and options of vendors that clients are sent.
+pub(super) fn sent(document: &Document) -> Vec<Sent> {
+    let items = document.every().filter(|item| document.name(*item) == "option");
+    let sent = items.filter_map(|item| {
+        let (key, values) = option(document.text(item));
+        let code = match key.as_str() {
+            "vendor-class-identifier" | "dhcp-class-identifier" => VENDOR_CLASS,
+            "vendor-encapsulated-options" => VENDOR_OPTIONS,
+            key if key.starts_with("PXE.") && !values.is_empty() => VENDOR_OPTIONS,
+            _ => return None,
+        };
+        let mut around = std::iter::successors(document.parent(item), |block| document.parent(*block));
+        let scoped = key.starts_with("PXE.")
+            || around.any(|block| {
+                ["class", "if", "elsif", "else", "host", "subclass"].contains(&document.name(block))
+            });
+        Some(Sent { item, code, value: values.join(","), scoped })
+    });
+    sent.collect()
 }
 
 /// Returns the options in a condition that nothing declares.

@@ -11,8 +11,10 @@ use super::document::{Document, ItemId};
 use super::expression;
 use super::files::{Files, folder, locate};
 use super::option::translate;
-use super::settle::Note;
-use super::setup::{DhcpMode, Machine, Network, Nic, Program, Server, Serves, Setup, Sourced};
+use super::setup::{
+    DhcpMode, Machine, Network, Nic, Note, Program, Sent, Server, Serves, Setup, Sourced, VENDOR_CLASS,
+    VENDOR_OPTIONS,
+};
 use crate::diag::{Code, Diagnostic, Sources};
 use crate::matchbox::ignition::json;
 
@@ -560,6 +562,24 @@ impl Reading<'_> {
             self.setup.machines.push(machine);
         }
     }
+}
+
+/// Returns the vendor classes and options of vendors that clients are sent.
+pub(super) fn sent(document: &Document) -> Vec<Sent> {
+    let lists = document.every().filter(|item| document.name(*item) == "option-data");
+    let options = lists.flat_map(|list| document.children(list));
+    let sent = options.filter_map(|item| {
+        let text = |name: &str| document.get(item, name).map(|item| document.text(item).to_owned());
+        let code = match text("name").or_else(|| text("code"))?.as_str() {
+            "vendor-class-identifier" | "60" => VENDOR_CLASS,
+            "vendor-encapsulated-options" | "43" => VENDOR_OPTIONS,
+            _ => return None,
+        };
+        let path = document.path(item);
+        let scoped = ["client-classes", "reservations"].iter().any(|part| path.contains(part));
+        Some(Sent { item, code, value: text("data").unwrap_or_default(), scoped })
+    });
+    sent.collect()
 }
 
 /// Returns what is wrong with the value of a parameter, and the fix.

@@ -4,6 +4,7 @@ mod addresses;
 mod boots;
 mod directives;
 mod machines;
+mod sent;
 
 use super::document::Document;
 use super::files::Files;
@@ -50,6 +51,7 @@ pub fn lint(given: &[Given], files: &dyn Files) -> Result<Linted, Refusal> {
         machines::check(case, &mut found);
     }
     addresses::servers(&cases, &mut found);
+    sent::check(&cases, &mut found);
     let kinds: Vec<Kind> = cases.iter().map(|case| case.kind).collect();
     let setup = settle::unite(cases.iter().map(|case| case.setup.clone()).collect());
     for network in &setup.networks {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::option::quote;
-use super::settle::{Note, Settled, SettledNetwork};
-use super::setup::{DhcpMode, Network, Program, Server, Serves, Setup, Sourced};
+use super::settle::{Settled, SettledNetwork};
+use super::setup::{DhcpMode, Network, Note, Program, Server, Serves, Setup, Sourced};
 use super::write::{self, Writer};
 
 /// The host on which the servers run.

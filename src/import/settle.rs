@@ -7,21 +7,12 @@ use ipnet::Ipv4Net;
 
 use super::boot::{http, is_url};
 use super::option::SERVER;
-use super::setup::{DhcpMode, Machine, Network, Nic, Setup, Sourced};
+use super::setup::{DhcpMode, Machine, Network, Nic, Note, Setup, Sourced};
 use crate::diag::Span;
 use crate::name::{NetworkName, NodeName, slug};
 
 /// The most machines of a lab; clients beyond are reservations.
 pub(super) const MOST_MACHINES: usize = 16;
-
-/// Something that a lab cannot have as the file has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Note {
-    /// The directive.
-    pub(super) at: Span,
-    /// What is lost.
-    pub(super) text: String,
-}
 
 /// A network of which everything is known.
 #[derive(Debug, Clone)]

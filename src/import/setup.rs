@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 
 use super::boot::BootRule;
-use super::settle::Note;
+use super::document::ItemId;
 use crate::diag::Span;
 use crate::name::Mac;
 
@@ -25,6 +25,15 @@ impl<T> Sourced<T> {
     pub(super) fn assumed(value: T) -> Self {
         Self { value, from: None }
     }
+}
+
+/// Something that a lab cannot have as the file has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Note {
+    /// The directive.
+    pub(super) at: Span,
+    /// What is lost.
+    pub(super) text: String,
 }
 
 /// Everything that the files describe.
@@ -159,6 +168,22 @@ pub(super) struct Disk {
     pub(super) size: Option<u64>,
     pub(super) bus: Option<&'static str>,
     pub(super) serial: Option<String>,
+}
+
+/// The vendor class.
+pub(super) const VENDOR_CLASS: u8 = 60;
+
+/// Options of a vendor.
+pub(super) const VENDOR_OPTIONS: u8 = 43;
+
+/// An option of DHCP as a file has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) item: ItemId,
+    pub(super) code: u8,
+    pub(super) value: String,
+    /// Whether only some clients get it.
+    pub(super) scoped: bool,
 }
 
 /// A server that runs with a file of the user.

@@ -8,7 +8,10 @@ use ipnet::Ipv4Net;
 use super::boot::{BootRule, Test};
 use super::document::{Document, ItemId};
 use super::option::translate;
-use super::setup::{DhcpMode, Machine, Network, Nic, Program, Server, Serves, Setup, Sourced};
+use super::setup::{
+    DhcpMode, Machine, Network, Nic, Program, Sent, Server, Serves, Setup, Sourced, VENDOR_CLASS,
+    VENDOR_OPTIONS,
+};
 use crate::diag::Span;
 
 /// Every keyword.
@@ -134,6 +137,22 @@ pub(super) fn wrong(name: &str, text: &str) -> Option<(String, &'static str)> {
         }
         _ => None,
     }
+}
+
+/// Returns the vendor classes and options of vendors that clients are sent.
+pub(super) fn sent(document: &Document) -> Vec<Sent> {
+    let items = document.children(Document::ROOT).into_iter();
+    let items = items.filter(|item| matches!(document.name(*item), "opt" | "option"));
+    let sent = items.filter_map(|item| {
+        let (name, value) = document.text(item).split_once(char::is_whitespace)?;
+        let code = match code(&name.to_ascii_lowercase()).as_str() {
+            "60" => VENDOR_CLASS,
+            "43" => VENDOR_OPTIONS,
+            _ => return None,
+        };
+        Some(Sent { item, code, value: value.trim().to_owned(), scoped: false })
+    });
+    sent.collect()
 }
 
 /// Splits the text into directives.

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use super::boot::{self, FileKind};
 use super::option::{SERVER, quote, quote_many};
-use super::settle::{Note, Settled, SettledMachine, SettledNetwork};
-use super::setup::{DhcpMode, FirmwareKind, Sourced};
+use super::settle::{Settled, SettledMachine, SettledNetwork};
+use super::setup::{DhcpMode, FirmwareKind, Note, Sourced};
 use crate::diag::{Sources, Span};
 use crate::name::{DiskName, NicName, slug};
 

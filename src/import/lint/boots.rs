@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Span};
 use crate::import::Kind;
 use crate::import::boot::{
     self, BIOS, BootRule, Client, FileKind, IPXE_BIOS, IPXE_UEFI, UEFI, UEFI_9, UEFI_HTTP, answer, is_url,
@@ -30,6 +30,7 @@ pub(super) fn check(
     left_out(rules, found);
     for rule in rules {
         missing(network, rule, files, found);
+        companions(network, rule, files, found);
         if rule.file.len() > LONGEST {
             let what = format!(
                 "the boot file has {} bytes, but the header of DHCP has room for {LONGEST}",
@@ -154,8 +155,51 @@ fn missing(network: &Network, rule: &BootRule, files: &dyn Files, found: &mut Ve
     found.push(diagnostic);
 }
 
+/// Checks that the files are there that a boot program loads next.
+fn companions(network: &Network, rule: &BootRule, files: &dyn Files, found: &mut Vec<Diagnostic>) {
+    if is_url(&rule.file) || rule.server.is_some() {
+        return;
+    }
+    let Some(root) = network.root.as_ref().map(|root| Path::new(&root.value)) else { return };
+    let program = root.join(rule.file.trim_start_matches('/').replace('\\', "/"));
+    if files.kind(&program) != Some(PathKind::File) {
+        return;
+    }
+    let name =
+        program.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let folder = program.parent().unwrap_or(root);
+    let there = |names: &[&str]| {
+        names.iter().any(|name| [folder, root].iter().any(|around| files.kind(&around.join(name)).is_some()))
+    };
+    // Also one for each machine: `grub.cfg-01-52-54-00-12-34-56`.
+    let grub = || {
+        let around = ["", "grub", "boot/grub", "EFI/BOOT", "EFI/debian", "EFI/ubuntu", "EFI/redhat"];
+        around.iter().flat_map(|below| [folder.join(below), root.join(below)]).any(|folder| {
+            files.list(&folder).unwrap_or_default().iter().any(|name| name.starts_with("grub.cfg"))
+        })
+    };
+    let missing = match name.as_str() {
+        "pxelinux.0" | "lpxelinux.0" if !there(&["ldlinux.c32"]) => "ldlinux.c32",
+        "syslinux.efi" if !there(&["ldlinux.e64", "ldlinux.e32"]) => "ldlinux.e64",
+        "pxelinux.0" | "lpxelinux.0" | "syslinux.efi" if !there(&["pxelinux.cfg"]) => "pxelinux.cfg/default",
+        name if name.starts_with("grub") && name.ends_with(".efi") && !grub() => "grub.cfg",
+        name if name.starts_with("shim") && !there(&["grubx64.efi", "grubaa64.efi"]) => "grubx64.efi",
+        _ => return,
+    };
+    let what = format!("`{}` loads `{missing}` next, which is not in the folder of TFTP", rule.file);
+    found.push(
+        Diagnostic::new(Code::CompanionMissing, rule.from.clone(), what)
+            .help("put it beside the boot program, of the same version"),
+    );
+}
+
 /// Checks who serves the files.
 fn next_server(network: &Network, setup: &Setup, kinds: &[Kind], found: &mut Vec<Diagnostic>) {
+    for rule in &network.boots {
+        if let Some(server) = &rule.server {
+            outside(network, server, Some(&rule.from), found);
+        }
+    }
     // A rule that no client can fulfil asks for no server.
     let by_tftp =
         |rule: &&BootRule| !is_url(&rule.file) && rule.server.is_none() && rule.when.hindrance().is_none();
@@ -183,23 +227,20 @@ fn next_server(network: &Network, setup: &Setup, kinds: &[Kind], found: &mut Vec
                 );
             }
         }
-        Some(server) => {
-            let subnet = network.subnet.as_ref().filter(|subnet| subnet.from.is_some());
-            let outside = server
-                .value
-                .parse::<Ipv4Addr>()
-                .ok()
-                .filter(|address| subnet.is_some_and(|subnet| !subnet.value.contains(address)));
-            if let (Some(address), Some(subnet), Some(from)) = (outside, subnet, &server.from) {
-                let what = format!(
-                    "{address} is outside of {}, so firmware needs a router to reach it",
-                    subnet.value
-                );
-                found.push(
-                    Diagnostic::new(Code::NextServerOutside, from.clone(), what)
-                        .help("use the server's address in this subnet"),
-                );
-            }
-        }
+        Some(server) => outside(network, &server.value, server.from.as_ref(), found),
+    }
+}
+
+/// Checks that the server of a boot file is in the subnet.
+fn outside(network: &Network, server: &str, from: Option<&Span>, found: &mut Vec<Diagnostic>) {
+    let Some(subnet) = network.subnet.as_ref().filter(|subnet| subnet.from.is_some()) else { return };
+    let address = server.parse::<Ipv4Addr>().ok().filter(|address| !address.is_unspecified());
+    if let (Some(address), Some(from)) = (address.filter(|address| !subnet.value.contains(address)), from) {
+        let what =
+            format!("{address} is outside of {}, so firmware needs a router to reach it", subnet.value);
+        found.push(
+            Diagnostic::new(Code::NextServerOutside, from.clone(), what)
+                .help("use the server's address in this subnet"),
+        );
     }
 }

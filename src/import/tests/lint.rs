@@ -12,6 +12,11 @@ use crate::import::{Given, Linted, lint};
 /// Files that examples name.
 const AROUND: &[(&str, &str)] = &[
     ("srv/tftp/pxelinux.0", "x"),
+    ("srv/tftp/ldlinux.c32", "x"),
+    ("srv/tftp/pxelinux.cfg/default", "x"),
+    ("srv/empty/grubx64.efi", "x"),
+    ("srv/grub/grubx64.efi", "x"),
+    ("srv/grub/grub.cfg", "x"),
     ("hosts.lab", "10.0.0.5 registry\n"),
     ("matchbox/profiles/install.json", "{ \"id\": \"install\" }"),
     ("matchbox/assets/vmlinuz", "x"),
