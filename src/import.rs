@@ -305,7 +305,7 @@ pub fn import(
         let why = |document: &Document, item: ItemId| match kind {
             Kind::Kea => kea::reason(&document.path(item), document.name(item)),
             Kind::Vagrant => vagrant::REASON.to_owned(),
-            Kind::Libvirt => libvirt::REASON.to_owned(),
+            Kind::Libvirt => libvirt::reason(document, item).to_owned(),
             _ => format!("nothing in a lab corresponds to `{}`", document.path(item)),
         };
         directives.extend(document.directives(&why));

@@ -9,8 +9,20 @@ use super::document::{Document, ItemId};
 use super::placemat::mebibytes;
 use super::setup::{DhcpMode, Disk, FirmwareKind, Machine, Network, Nic, Setup, Sourced, is_serial};
 
-/// Why an element is not carried over.
-pub(super) const REASON: &str = "the virtual hardware of a node is what the lab file says, and nothing else";
+/// Returns why an element is not carried over.
+pub(super) fn reason(document: &Document, item: ItemId) -> &'static str {
+    let mut around = Some(item);
+    while let Some(within) = around {
+        match document.name(within) {
+            "dnsmasq:options" => return "libvirt hands it to its dnsmasq: import it as a dnsmasq.conf",
+            "network" if document.get(within, "name").is_some() => {
+                return "a network of a lab has no such setting; see `dryrack guide networks`";
+            }
+            _ => around = document.parent(within),
+        }
+    }
+    "the virtual hardware of a node is what the lab file says, and nothing else"
+}
 
 /// Returns every domain, or every network: also several in one file.
 pub(super) fn elements(document: &Document, name: &str) -> Vec<ItemId> {
@@ -129,6 +141,10 @@ fn network(document: &mut Document, item: ItemId, machines: &mut Vec<Machine>) -
             }
         }
         for forwarder in document.all(dns, "forwarder") {
+            if document.get(forwarder, "@domain").is_some() {
+                document.leave(forwarder, "names of one domain are not asked for elsewhere than all others");
+                continue;
+            }
             if let Some((at, address)) = take(document, forwarder, &["@addr"], "dns.upstream")
                 && address.parse::<std::net::IpAddr>().is_ok()
             {
@@ -346,12 +362,16 @@ fn order(document: &mut Document, item: ItemId, machine: &mut Machine) {
 
 fn interface_of(document: &mut Document, item: ItemId) -> Nic {
     let mut nic = Nic::default();
-    take(document, item, &["@type"], "nic");
+    let kind = take(document, item, &["@type"], "nic").map(|(_, kind)| kind);
     if let Some((at, mac)) = take(document, item, &["mac", "@address"], "nic") {
         nic.mac = valid(document, at, &mac, "MAC address").map(|mac| Sourced::new(mac, document.span(at)));
     }
     let network = take(document, item, &["source", "@network"], "nic");
     let network = network.or_else(|| take(document, item, &["source", "@bridge"], "nic"));
+    // What is behind an interface of the machine of libvirt is none of the other networks.
+    let network = network.or_else(|| take(document, item, &["source", "@dev"], "nic"));
+    let network =
+        network.or_else(|| Some((item, kind.filter(|kind| kind != "network" && kind != "bridge")?)));
     nic.network = network.map(|(at, name)| Sourced::new(name, document.span(at)));
     if let Some((at, model)) = take(document, item, &["model", "@type"], "nic") {
         let known = ["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"];

@@ -135,7 +135,7 @@ pub(super) fn mebibytes(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let number: u64 = number.parse().ok()?;
     match unit.trim().trim_end_matches("iB").trim_end_matches('B') {
-        "" => Some(number >> 20),
+        "" | "b" | "bytes" => Some(number >> 20),
         "K" | "k" => Some(number >> 10),
         "M" => Some(number),
         "G" => number.checked_mul(1 << 10),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 
 use ipnet::Ipv4Net;
 
@@ -175,6 +176,13 @@ pub(super) fn settle(mut setup: Setup, services: bool) -> Settled {
     for (index, network) in setup.networks.into_iter().enumerate() {
         let taken: Vec<Ipv4Net> = networks.iter().map(|network| network.subnet.value).collect();
         let subnet = subnet(&network, &setup.machines, count == 1, &taken, index, &mut notes);
+        let mut network = network;
+        // A lease of zero seconds is none.
+        network.lease = network.lease.filter(|lease| lease.value > 0);
+        // Their server has the leases of its file.
+        if services {
+            limit(&mut network.lease, LEASE, |seconds| format!("leases of {seconds} s"), &mut notes);
+        }
         let names: Vec<&str> = networks.iter().map(|network| network.name.as_str()).collect();
         let wanted = network.name.as_ref().map(|name| name.value.as_str()).unwrap_or("lan");
         let name = free_name(wanted, "lan", &names, |name| NetworkName::new(name).is_ok());
@@ -427,6 +435,27 @@ fn pool(
     Some(Sourced { value: found, from: pool.from.clone() })
 }
 
+/// The CPUs, the memory in MiB, and the seconds of a lease that a lab can have.
+const CPUS: RangeInclusive<u64> = 1..=64;
+/// Less starts no installer.
+const MEMORY: RangeInclusive<u64> = 512..=1 << 20;
+const LEASE: RangeInclusive<u64> = 60..=31_536_000;
+
+/// Brings a value into a range, and notes it.
+fn limit(
+    value: &mut Option<Sourced<u64>>,
+    range: RangeInclusive<u64>,
+    words: impl Fn(u64) -> String,
+    notes: &mut Vec<Note>,
+) {
+    let Some(Sourced { value, from }) = value else { return };
+    let possible = (*value).clamp(*range.start(), *range.end());
+    if let (Some(at), true) = (from.clone(), possible != *value) {
+        notes.push(Note { at, text: format!("the lab has {}", words(possible)) });
+    }
+    *value = possible;
+}
+
 /// Settles names, networks and addresses of machines.
 fn machines(
     machines: Vec<Machine>,
@@ -485,6 +514,9 @@ fn machines(
         if nics.is_empty() {
             nics.push((0, Nic::default()));
         }
+        let mut machine = machine;
+        limit(&mut machine.cpus, CPUS, |count| format!("{count} CPUs"), notes);
+        limit(&mut machine.memory, MEMORY, |size| format!("{size} MiB of memory"), notes);
         let names: Vec<&str> = settled.iter().map(|machine| machine.name.as_str()).collect();
         let wanted = machine.name.as_ref().map(|name| name.value.clone());
         let numbered = format!("node-{}", settled.len() + 1);

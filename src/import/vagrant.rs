@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::document::{Document, ItemId};
 use super::placemat::mebibytes;
-use super::setup::{Disk, FirmwareKind, Machine, Network, Nic, Setup, Sourced};
+use super::setup::{Disk, FirmwareKind, Machine, Network, Nic, Note, Setup, Sourced};
 use crate::diag::Span;
 
 /// Compiles a pattern of this file.
@@ -21,7 +21,7 @@ static HOSTNAME: LazyLock<Regex> =
 static NETWORK: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r#"^\w+\.vm\.network\s*\(?\s*:?["']?(private_network|public_network|forwarded_port)\b(.*)$"#)
 });
-static SETTING: LazyLock<Regex> = LazyLock::new(|| pattern(r#"^(\w+)\.(\w+)\s*=\s*["']?([\w.-]+)["']?$"#));
+static SETTING: LazyLock<Regex> = LazyLock::new(|| pattern(r#"^(\w+)\.(\w+)\s*=\s*["']?([\w./-]+)["']?$"#));
 static STORAGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\w+\.storage\s*\(?\s*:file\b(.*)$"));
 static BOOT: LazyLock<Regex> = LazyLock::new(|| pattern(r#"^\w+\.boot\s*\(?\s*["'](\w+)["']"#));
 static PAIR: LazyLock<Regex> =
@@ -88,7 +88,7 @@ fn without_comment(line: &str) -> &str {
 pub(super) fn understand(document: &mut Document) -> Setup {
     let mut setup = Setup::default();
     let mut common = Machine::default();
-    let machines = block(document, Document::ROOT, &mut common);
+    let machines = block(document, Document::ROOT, &mut common, &mut setup.notes);
     setup.machines = machines;
     if setup.machines.is_empty() && (common.name.is_some() || !common.nics.is_empty()) {
         setup.machines.push(common);
@@ -107,7 +107,12 @@ pub(super) fn understand(document: &mut Document) -> Setup {
 }
 
 /// Reads a block, and returns the machines that it defines.
-fn block(document: &mut Document, around: ItemId, machine: &mut Machine) -> Vec<Machine> {
+fn block(
+    document: &mut Document,
+    around: ItemId,
+    machine: &mut Machine,
+    notes: &mut Vec<Note>,
+) -> Vec<Machine> {
     let mut machines = Vec::new();
     for item in document.children(around) {
         let text = document.text(item).to_owned();
@@ -115,14 +120,14 @@ fn block(document: &mut Document, around: ItemId, machine: &mut Machine) -> Vec<
         if let Some(found) = DEFINE.captures(&text) {
             let name = Some(Sourced::new(found[1].to_owned(), span));
             let mut own = Machine { name, ..Machine::default() };
-            machines.extend(block(document, item, &mut own));
+            machines.extend(block(document, item, &mut own, notes));
             machines.push(own);
             document.carry(item, "node");
             continue;
         }
         let block_of_settings = ["provider", "configure"].iter().any(|word| text.contains(word));
         if block_of_settings && !document.children(item).is_empty() {
-            machines.extend(block(document, item, machine));
+            machines.extend(block(document, item, machine, notes));
             document.carry(item, "node");
             continue;
         }
@@ -130,12 +135,18 @@ fn block(document: &mut Document, around: ItemId, machine: &mut Machine) -> Vec<
             document.leave(item, REASON);
             continue;
         }
-        statement(document, item, &text, machine);
+        statement(document, item, &text, machine, notes);
     }
     machines
 }
 
-fn statement(document: &mut Document, item: ItemId, text: &str, machine: &mut Machine) {
+fn statement(
+    document: &mut Document,
+    item: ItemId,
+    text: &str,
+    machine: &mut Machine,
+    notes: &mut Vec<Note>,
+) {
     let span = document.span(item);
     if let Some(found) = HOSTNAME.captures(text) {
         machine.name = Some(Sourced::new(found[1].to_owned(), span));
@@ -151,7 +162,8 @@ fn statement(document: &mut Document, item: ItemId, text: &str, machine: &mut Ma
             match &pair[1] {
                 "ip" => nic.address = value.parse().ok().map(|address| Sourced::new(address, span.clone())),
                 "mac" => nic.mac = mac(value).map(|mac| Sourced::new(mac, span.clone())),
-                _ => {}
+                "type" if value == "dhcp" => {}
+                key => notes.push(Note { at: span.clone(), text: format!("`{key}` has no place in a lab") }),
             }
         }
         machine.nics.push(nic);

@@ -109,9 +109,7 @@ fn network(writer: &mut Writer<'_>, settled: &SettledNetwork, reservations: &[Se
         network.dhcp.as_ref().and_then(|mode| mode.from.as_ref()),
     );
     writer.sourced("pool", pool.as_ref(), |(first, last)| format!("[\"{first}\", \"{last}\"]"));
-    // A lease of zero seconds is none.
-    let lease = network.lease.as_ref().filter(|lease| lease.value > 0);
-    writer.sourced("lease-time", lease, |seconds| lease_time(*seconds));
+    writer.sourced("lease-time", network.lease.as_ref(), |seconds| lease_time(*seconds));
     writer.sourced("authoritative", network.authoritative.as_ref(), bool::to_string);
     let ignore = network.only_known.as_ref().filter(|known| known.value);
     writer.sourced("unknown-clients", ignore, |_| quote("ignore"));
@@ -337,8 +335,6 @@ fn is_record(name: &str) -> bool {
 
 /// Returns a time as lab files have it.
 fn lease_time(seconds: u64) -> String {
-    // A lease may be infinite, which is as long as a number of 32 bits.
-    let seconds = seconds.clamp(60, 31_536_000);
     let units = [(86400, "d"), (3600, "h"), (60, "m")];
     let unit = units.iter().find(|(size, _)| seconds.is_multiple_of(*size));
     quote(&unit.map_or_else(|| format!("{seconds}s"), |(size, unit)| format!("{}{unit}", seconds / size)))
@@ -404,11 +400,10 @@ fn machine(writer: &mut Writer<'_>, settled: &Settled, of: &SettledMachine, prof
             FirmwareKind::Secure => "uefi-secure",
         })
     });
-    writer.sourced("cpus", machine.cpus.as_ref(), |cpus| cpus.clamp(&1, &64).to_string());
+    writer.sourced("cpus", machine.cpus.as_ref(), |cpus| cpus.to_string());
     match &machine.memory {
         Some(memory) => {
-            let size = memory.value.clamp(512, 1 << 20);
-            writer.key("memory", &quote(&format!("{size}MiB")), memory.from.as_ref());
+            writer.key("memory", &quote(&format!("{}MiB", memory.value)), memory.from.as_ref());
         }
         None => writer.key("memory", "\"512MiB\"", None),
     }

@@ -200,3 +200,51 @@ spec:
     }
     assert_snapshot!(text);
 }
+
+#[test]
+fn what_a_lab_cannot_have_is_noted() {
+    let network = "<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'>
+  <name>rack</name>
+  <bridge name='virbr7'/>
+  <dns>
+    <forwarder domain='corp.example' addr='10.9.9.9'/>
+    <forwarder addr='10.9.9.1'/>
+  </dns>
+  <ip address='10.3.0.1' netmask='255.255.255.0'>
+    <dhcp><range start='10.3.0.10' end='10.3.0.99'/></dhcp>
+  </ip>
+  <dnsmasq:options>
+    <dnsmasq:option value='dhcp-match=set:efi,option:client-arch,7'/>
+  </dnsmasq:options>
+</network>
+";
+    let domain = "<domain type='kvm'>
+  <name>big</name>
+  <memory unit='bytes'>4294967296</memory>
+  <vcpu>96</vcpu>
+  <devices>
+    <interface type='network'><mac address='52:54:00:00:00:01'/><source network='rack'/></interface>
+    <interface type='direct'><mac address='52:54:00:00:00:02'/><source dev='eth0'/></interface>
+    <interface type='user'><mac address='52:54:00:00:00:03'/></interface>
+  </devices>
+</domain>
+";
+    let vagrant = "Vagrant.configure('2') do |c|
+  c.vm.hostname = 'one'
+  c.vm.network :private_network, ip: '10.4.0.5', netmask: '255.255.0.0', auto_config: false
+  c.vm.provider :libvirt do |lv|
+    lv.loader = '/usr/share/OVMF/OVMF_CODE.fd'
+    lv.memory = 256
+  end
+end
+";
+    assert_snapshot!(
+        "limits-libvirt",
+        check(&[("rack.xml", network), ("big.xml", domain)], Some(Mode::Services))
+    );
+    assert_snapshot!("limits-vagrant", check(&[("Vagrantfile", vagrant)], Some(Mode::Services)));
+    let leases =
+        "subnet 10.0.0.0 netmask 255.255.255.0 { range 10.0.0.10 10.0.0.99; default-lease-time 30; }\n";
+    let lab = check(&[("dhcpd.conf", leases)], Some(Mode::Services));
+    assert!(lab.contains("lease-time = \"1m\"") && lab.contains("the lab has leases of 60 s"), "{lab}");
+}
