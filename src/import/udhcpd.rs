@@ -9,7 +9,7 @@ use super::boot::{BootRule, Test};
 use super::document::{Document, ItemId};
 use super::option::translate;
 use super::setup::{
-    DhcpMode, Machine, Network, Nic, Program, Sent, Server, Serves, Setup, Sourced, VENDOR_CLASS,
+    DhcpMode, Machine, Network, Nic, Note, Program, Sent, Server, Serves, Setup, Sourced, VENDOR_CLASS,
     VENDOR_OPTIONS,
 };
 use crate::diag::Span;
@@ -80,6 +80,11 @@ pub(super) const OPTIONS: &[(&str, &str)] = &[
     ("msstaticroutes", "249"),
     ("wpad", "252"),
 ];
+
+/// Options that are texts, of which udhcpd sends the first word.
+const TEXTS: &[&str] = &["12", "17", "40", "56", "60", "100", "101", "209", "210"];
+/// Options that are numbers of so many bytes, and have no type in a lab file.
+const NUMBERS: &[(&str, usize)] = &[("132", 2), ("133", 1)];
 
 /// Why a keyword is not carried over.
 const LEFT: &[(&str, &str)] = &[
@@ -230,8 +235,9 @@ pub(super) fn understand(document: &mut Document, path: &Path) -> Setup {
             },
         }
     }
+    let mut notes = Vec::new();
     for (code, item, values) in lists {
-        option(document, &mut network, &mut mask, item, &code, &values);
+        option(document, &mut network, &mut mask, item, &code, &values, &mut notes);
     }
     let length = mask.as_ref().map_or(24, |mask: &Sourced<u8>| mask.value);
     let from = mask.and_then(|mask| mask.from);
@@ -256,7 +262,7 @@ pub(super) fn understand(document: &mut Document, path: &Path) -> Setup {
         alone: true,
         serves: Serves { dhcp: true, ..Serves::default() },
     };
-    Setup { networks: vec![network], machines, servers: vec![server], notes: Vec::new() }
+    Setup { networks: vec![network], machines, servers: vec![server], notes }
 }
 
 /// Without `interface`, udhcpd takes eth0.
@@ -295,6 +301,17 @@ fn static_lease(document: &mut Document, item: ItemId) -> Option<Machine> {
     Some(Machine { name, nics: vec![nic], ..Machine::default() })
 }
 
+/// Returns the values of an option that udhcpd sends.
+fn sent_as(code: &str, values: &[String]) -> Vec<String> {
+    let first = values.first().map_or("", String::as_str);
+    let width = NUMBERS.iter().find(|(number, _)| *number == code).map(|(_, bytes)| bytes * 2);
+    match (width, first.parse::<u32>()) {
+        (Some(width), Ok(number)) => vec![format!("0x{number:0width$x}")],
+        _ if TEXTS.contains(&code) => vec![first.to_owned()],
+        _ => values.to_vec(),
+    }
+}
+
 /// Reads an option with all its values.
 fn option(
     document: &mut Document,
@@ -303,6 +320,7 @@ fn option(
     item: ItemId,
     code: &str,
     values: &[String],
+    notes: &mut Vec<Note>,
 ) {
     let span = document.span(item);
     let first = values.first().cloned().unwrap_or_default();
@@ -337,8 +355,12 @@ fn option(
             network.boots.push(BootRule { when: Test::Always, file: first, server: None, from: span });
             document.carry(item, "the loader of the profile");
         }
-        code => match translate(code, values) {
+        code => match translate(code, &sent_as(code, values)) {
             Ok(option) => {
+                if let ([first, _, ..], true) = (values, TEXTS.contains(&code)) {
+                    let text = format!("udhcpd sends only the first word, `{first}`");
+                    notes.push(Note { at: span.clone(), text });
+                }
                 network.options.push(Sourced::new(option, span));
                 document.carry(item, "options");
             }

@@ -248,3 +248,10 @@ end
     let lab = check(&[("dhcpd.conf", leases)], Some(Mode::Services));
     assert!(lab.contains("lease-time = \"1m\"") && lab.contains("the lab has leases of 60 s"), "{lab}");
 }
+
+#[test]
+fn options_of_udhcpd_are_those_that_it_sends() {
+    let text = "interface lan\nstart 10.0.0.20\nend 10.0.0.29\nopt vlanid 5\nopt vlanpriority 3\nopt reboottime 7\n\
+                opt message hello world\nopt rootpath /srv/nfs,v3\nopt dns 10.0.0.2 10.0.0.3\n";
+    assert_snapshot!(check(&[("udhcpd.conf", text)], Some(Mode::Services)));
+}
