@@ -135,18 +135,27 @@ fn ends_with(name: &str, lab: &toml::Table, code: i32) {
 /// Runs a lab with one of its nodes and without some of its servers, and checks that it notices that nobody answers.
 fn fails_without(name: &str, node: &str, servers: &[&str]) {
     let lab = read(name);
-    let removed = |kind: &str, kept: &dyn Fn(&str) -> bool| -> Vec<String> {
+    let processes = lab["process"].as_table().expect("processes");
+    assert!(servers.iter().all(|server| processes.contains_key(*server)), "the lab has other processes");
+    let stopped: Vec<String> = servers.iter().map(|server| format!("process.{server}")).collect();
+    misses_its_lease(name, node, &stopped, "");
+}
+
+/// Runs a lab with one of its nodes and with changes that stop its server.
+fn misses_its_lease(name: &str, node: &str, stopped: &[String], changes: &str) {
+    let lab = read(name);
+    let removed = |kind: &str, kept: &str| -> Vec<String> {
         let entries = lab[kind].as_table().expect("a table").keys();
-        entries.filter(|entry| !kept(entry)).map(|entry| format!("{kind}.{entry}")).collect()
+        entries.filter(|entry| *entry != kept).map(|entry| format!("{kind}.{entry}")).collect()
     };
-    let processes = removed("process", &|process| !servers.contains(&process));
-    assert_eq!(processes.len(), servers.len(), "the lab has other processes");
-    let others = removed("node", &|other| other == node);
-    let expectations = removed("expect", &|expectation| expectation == "lease");
-    let remove: Vec<String> = [processes, others, expectations].concat();
+    let mut remove = [stopped, &removed("node", node), &removed("expect", "lease")].concat();
+    if lab["expect"]["lease"].get("after").is_some() {
+        remove.push("expect.lease.after".to_owned());
+    }
     let home = Home::new();
     let overlay = home.path().join("stopped.toml");
-    let text = format!("remove = {remove:?}\n[expect.lease]\nnodes = [{node:?}]\nwithin = \"25s\"\n");
+    let text =
+        format!("remove = {remove:?}\n{changes}[expect.lease]\nnodes = [{node:?}]\nwithin = \"25s\"\n");
     fs::write(&overlay, text).expect("an overlay");
     let tried = run(home.dryrack(["test", "--on", path(&overlay)]).arg(labs().join(name)));
     assert_eq!(tried.status.code(), Some(1), "{}\n{}", stdout(&tried), stderr(&tried));
@@ -170,7 +179,9 @@ fn labs_fail_without_their_servers() {
     // The relay, too, is somebody's server.
     fails_without("isc", "bios", &["dhcrelay"]);
     fails_without("macvlan", "one", &["container"]);
-    fails_without("fai", "demohost", &["dnsmasq"]);
+    // Other servers of the host need the files of this one.
+    let ready = ["process.dnsmasq.ready".to_owned()];
+    misses_its_lease("fai", "demohost", &ready, "[process.dnsmasq]\nrun = \"exec sleep 1000\"\n");
     // The server of this one is a machine.
     let mut lab = read("gateway");
     for (kind, kept) in [("node", "ipxe"), ("network", "rack"), ("expect", "lease")] {
