@@ -564,11 +564,15 @@ fn a_router_forwards_between_networks() {
          [host.router]\nrouter = true\nnic.lan = { address = \"10.83.0.2\" }\nnic.far = { address = \"10.84.0.2\" }\n\
          [host.near]\nnic.lan = { address = \"10.83.0.5/24\" }\n\
          [host.away]\nnic.far = { address = \"10.84.0.5/24\" }\n\
+         [host.asks]\nnic.lan = \"dhcp\"\n\
          [process.web]\nhost = \"away\"\nrun = \"echo far > /tmp/name; exec busybox httpd -f -p 80 -h /tmp\"\nready.tcp = 80\n",
     );
     let up = world.says(&["up", "--detach", "lab"]);
     assert!(!up.contains("--- exit code"), "{up}");
     assert_eq!(world.on("near", "curl -sf -m 5 http://10.84.0.5/name"), "far\n");
+    // Our own server has reserved an address for a host that asks.
+    let asks = || world.on("asks", "ip -4 -o address show dev lan");
+    wait_for("a lease", Duration::from_secs(30), || asks().contains("inet 10.83.0.10/24").then_some(()));
     world.says(&["power", "off", "router"]);
     assert!(world.on("near", "curl -sf -m 2 http://10.84.0.5/name").contains("--- exit code"));
 }

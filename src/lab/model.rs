@@ -146,6 +146,14 @@ impl Network {
         }
     }
 
+    pub(super) fn leases_mut(&mut self) -> Option<&mut DhcpServer> {
+        match &mut self.dhcp {
+            Dhcp::Server(server) => Some(server),
+            Dhcp::Relay(relay) => relay.server.as_mut(),
+            Dhcp::Proxy | Dhcp::Off => None,
+        }
+    }
+
     /// Tells whether probes, `ssh` and published ports reach its nodes.
     pub fn is_reachable(&self) -> bool {
         self.address.is_some() || self.probe_from.is_some()

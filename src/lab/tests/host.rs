@@ -243,3 +243,23 @@ fn a_process_answers_on_the_networks_of_its_host() {
     "#);
     assert_snapshot!(check(&text("near")), @"");
 }
+
+#[test]
+fn a_host_that_asks_has_an_address_reserved() {
+    let lab = lab(&format!("{BASE}host.b.nic.lan = \"10.0.0.11\"\nhost.c.nic.lan = \"dhcp\"\n"));
+    let network = lab.networks.values().next().unwrap();
+    let reserved: Vec<_> = network.leases().unwrap().reservations.values().collect();
+    assert_eq!(format!("{reserved:?}"), "[10.0.0.12]");
+    let small = "dryrack = 1\nnetwork.lan.address = \"10.0.0.1/30\"\nhost.b.nic.lan = \"dhcp\"\nhost.c.nic.lan = \"dhcp\"\n";
+    assert_snapshot!(check(small), @r#"
+    error[L112]: network `lan` has no free address for one NIC
+     --> lab.toml:2:9
+      |
+    2 | network.lan.address = "10.0.0.1/30"
+      |         ^^^
+      |
+      = help: use a shorter prefix or a smaller pool, or let nodes get their addresses from the pool
+
+    1 error; for more, run `dryrack explain L112`
+    "#);
+}

@@ -10,8 +10,8 @@ use super::node::{Draft, NicDraft};
 use super::{Check, Span};
 use crate::config::{Located, Text};
 use crate::diag::{Code, Diagnostic};
-use crate::lab::{Dhcp, DhcpServer, Network};
-use crate::name::{Mac, NetworkName};
+use crate::lab::{Dhcp, DhcpServer, Host, Network, Node};
+use crate::name::{Mac, NetworkName, NodeName};
 
 /// Derived addresses begin at this host of a network that is large enough, so that
 /// the low ones stay free for addresses written by hand.
@@ -143,7 +143,51 @@ impl Check<'_> {
                 }
             }
         }
-        for (name, homeless) in full {
+        self.full(full);
+    }
+
+    /// Reserves an address for every NIC of a host that asks a DHCP server of ours, as for those of nodes.
+    pub(super) fn reserve_for_hosts(
+        &mut self,
+        hosts: &BTreeMap<NodeName, Host>,
+        nodes: &BTreeMap<NodeName, Node>,
+        networks: &mut BTreeMap<NetworkName, Network>,
+    ) {
+        let mut full = BTreeMap::new();
+        for network in networks.values_mut() {
+            let here =
+                || hosts.values().flat_map(|host| &host.nics).filter(|nic| nic.network == network.name);
+            let Some(server) = network.leases() else { continue };
+            let of_nodes = nodes.values().flat_map(|node| &node.nics).filter_map(|nic| nic.address);
+            let fixed = here().filter_map(|nic| nic.address).map(|net| net.addr());
+            let reserved = server.reservations.values().copied();
+            let mut used: BTreeSet<Ipv4Addr> = of_nodes.chain(fixed).chain(reserved).collect();
+            let asking = here().filter(|nic| nic.address.is_none()).map(|nic| nic.mac);
+            // Two with one MAC address are an error of their own.
+            let mut known: BTreeSet<Mac> = server.reservations.keys().copied().collect();
+            let asking: Vec<Mac> = asking.filter(|mac| known.insert(*mac)).collect();
+            let mut free = Free::new(network, server.pool);
+            let mut found = BTreeMap::new();
+            for mac in &asking {
+                let Some(address) = free.next(&used) else { break };
+                used.insert(address);
+                found.insert(*mac, address);
+            }
+            // The others get theirs from the pool.
+            let homeless = if server.pool.is_some() { 0 } else { asking.len() - found.len() };
+            if homeless > 0 {
+                full.insert(network.name.clone(), homeless);
+            }
+            if let Some(server) = network.leases_mut() {
+                server.reservations.extend(found);
+            }
+        }
+        self.full(full);
+    }
+
+    /// Reports networks without an address for so many NICs.
+    fn full(&mut self, networks: BTreeMap<NetworkName, usize>) {
+        for (name, homeless) in networks {
             let home = self.raw.network.get(name.as_str());
             let nics = if homeless == 1 { "one NIC".to_owned() } else { format!("{homeless} NICs") };
             let what = format!("network `{name}` has no free address for {nics}");

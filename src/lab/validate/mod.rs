@@ -74,6 +74,7 @@ impl Check<'_> {
             .collect();
         self.memory_of_all(&nodes);
         let hosts = self.hosts(&networks, &nodes, &expectations);
+        self.reserve_for_hosts(&hosts, &nodes, &mut networks);
         self.probed_from(&mut networks, &hosts);
         let processes = self.processes(&networks, &expectations);
         // The exit of a process cannot be awaited before its start.
