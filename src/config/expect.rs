@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::alternatives::TableKind;
+use super::kubernetes::RawKubernetes;
+use super::secret::RawSecret;
 use super::value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, words};
 use super::word::{Server, Span};
 use crate::event::{BootedFrom, Stage};
@@ -60,6 +62,8 @@ pub enum RawCheck {
     Ssh(RawSsh),
     /// The nodes form one healthy etcd cluster with one leader.
     Etcd(Field<RawEtcd>),
+    /// A Kubernetes cluster is ready: `kubernetes = "control"` names the node whose API server is asked.
+    Kubernetes(Short<RawKubernetes>),
     /// How often and from what the node booted: `boots = ["network", "disk"]` lists all its boots, in order.
     Boots(Short<RawBoots>),
     /// The node fetched a path by HTTP or TFTP: `fetched = "/assets/.*"`.
@@ -175,22 +179,6 @@ pub struct RawSsh {
     /// A regular expression that standard output must match. Default: any.
     #[serde(default)]
     pub output: Field<String>,
-}
-
-/// Where to find a secret; never the secret itself.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "secret")]
-pub enum RawSecret {
-    /// In an environment variable.
-    Env(Located<String>),
-    /// In a file, a path relative to the lab's folder.
-    File(Located<String>),
-}
-
-impl std::fmt::Debug for RawSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
 }
 
 /// An etcd cluster.

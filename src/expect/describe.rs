@@ -2,7 +2,9 @@
 
 use super::count;
 use crate::event::Ago;
-use crate::lab::{Check, Expectation, HttpCheck, Installed, ObservedCheck, Polarity, ProbedCheck};
+use crate::lab::{
+    Check, Expectation, HttpCheck, Installed, KubernetesCheck, ObservedCheck, Polarity, ProbedCheck,
+};
 
 /// Returns the description of an expectation: `stage os within 15m`, `never console /Kernel panic/`.
 pub fn describe(expectation: &Expectation) -> String {
@@ -57,6 +59,7 @@ fn probed(check: &ProbedCheck) -> String {
         ProbedCheck::Etcd { members, port: _ } => {
             format!("etcd with {members} healthy members and one leader")
         }
+        ProbedCheck::Kubernetes(check) => kubernetes(check),
         ProbedCheck::Installed(Installed { disks: _, table, partitions }) => {
             let table = table.map(|table| format!(", {}", table.as_str())).unwrap_or_default();
             let count = partitions.map(|count| format!(", {count} partitions")).unwrap_or_default();
@@ -64,4 +67,16 @@ fn probed(check: &ProbedCheck) -> String {
         }
         ProbedCheck::Command { run, .. } => format!("command {run}"),
     }
+}
+
+fn kubernetes(check: &KubernetesCheck) -> String {
+    let KubernetesCheck { on, nodes, version, namespaces, .. } = check;
+    let version = version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+    let nodes = nodes.as_ref().map(|nodes| match nodes.len() {
+        1 => " with 1 ready node".to_owned(),
+        count => format!(" with {count} ready nodes"),
+    });
+    let pods =
+        if namespaces.is_empty() { String::new() } else { format!(", pods in {}", namespaces.join(", ")) };
+    format!("kubernetes{version} on {on}{}{pods}", nodes.unwrap_or_default())
 }

@@ -105,10 +105,10 @@ impl Judge {
             {
                 self.count(event.node.as_ref(), known);
             }
-            Known::Probed { expect, ok, seen, output } => {
+            Known::Probed { expect, ok, seen, output, evidence } => {
                 let whole = output.as_ref().map(|path| format!(", whole output in {}", path.display()));
                 let seen = seen.clone() + &whole.unwrap_or_default();
-                self.hear(expect, event.node.as_ref(), *ok, &seen, present);
+                self.hear(expect, event.node.as_ref(), *ok, &seen, evidence, present);
             }
             Known::RunStarted { .. }
             | Known::StepDone { .. }
@@ -289,6 +289,7 @@ impl Judge {
         node: Option<&NodeName>,
         ok: bool,
         seen: &str,
+        evidence: &[String],
         present: &Snapshot,
     ) {
         let (now, up) = (self.now, present.up);
@@ -297,7 +298,7 @@ impl Judge {
                 continue;
             }
             for subject in item.subjects.iter_mut().filter(|s| s.is_open() && s.node.as_ref() == node) {
-                subject.on_probe(&item.expectation, now, ok, seen);
+                subject.on_probe(&item.expectation, now, ok, seen, evidence);
             }
         }
     }
@@ -518,7 +519,7 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
             | ObservedCheck::Leased(_) => false,
         },
         Check::Probed(check) => match check {
-            ProbedCheck::Etcd { .. } => true,
+            ProbedCheck::Etcd { .. } | ProbedCheck::Kubernetes(_) => true,
             ProbedCheck::Command { .. } | ProbedCheck::Dns { .. } => expectation.nodes.is_empty(),
             ProbedCheck::Installed(_)
             | ProbedCheck::Tcp { .. }

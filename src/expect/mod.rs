@@ -103,7 +103,7 @@ pub enum Outcome {
         why: String,
         /// The last observation.
         seen: Vec<Evidence>,
-        /// The last lines of the process that failed, if it is about one.
+        /// Lines that show why: the last ones of the process that failed, or those that a probe collected.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         output: Vec<String>,
     },
@@ -130,7 +130,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the last lines of the process that failed, if it is about one.
+    /// Returns the lines that show why it was missed: of the process that failed, or of the probe.
     pub fn output(&self) -> &[String] {
         match self {
             Self::Missed { output, .. } => output,

@@ -21,6 +21,8 @@ pub(super) struct Subject {
     count: u32,
     /// The last result of its probe.
     probe: Option<(RunTime, String)>,
+    /// Lines of that result that show why it failed.
+    proof: Vec<String>,
     /// The outcome, once decided.
     outcome: Option<Outcome>,
     /// Whether the outcome was returned.
@@ -29,7 +31,16 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) fn new(node: Option<NodeName>) -> Self {
-        Self { node, holding: None, broken: false, count: 0, probe: None, outcome: None, announced: false }
+        Self {
+            node,
+            holding: None,
+            broken: false,
+            count: 0,
+            probe: None,
+            proof: Vec::new(),
+            outcome: None,
+            announced: false,
+        }
     }
 
     pub(super) fn outcome(&self) -> Option<&Outcome> {
@@ -86,8 +97,16 @@ impl Subject {
     }
 
     /// Applies the result of a probe.
-    pub(super) fn on_probe(&mut self, of: &Expectation, at: RunTime, ok: bool, seen: &str) {
+    pub(super) fn on_probe(
+        &mut self,
+        of: &Expectation,
+        at: RunTime,
+        ok: bool,
+        seen: &str,
+        evidence: &[String],
+    ) {
         self.probe = Some((at, seen.to_owned()));
+        self.proof = evidence.to_vec();
         if !ok {
             return self.on_false();
         }
@@ -144,7 +163,7 @@ impl Subject {
 
     /// Decides that it is missed.
     pub(super) fn miss(&mut self, of: &Expectation, at: RunTime, why: String, node: Option<&NodeView>) {
-        let (seen, output) = (self.evidence(of, node), Vec::new());
+        let (seen, output) = (self.evidence(of, node), self.proof.clone());
         self.outcome = Some(Outcome::Missed { at, why, seen, output });
     }
 

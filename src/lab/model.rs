@@ -829,6 +829,8 @@ pub enum ProbedCheck {
         /// Number of members; the number of nodes if left out.
         members: usize,
     },
+    /// A Kubernetes cluster is ready.
+    Kubernetes(Box<KubernetesCheck>),
     /// A disk that the node's firmware can boot from.
     Installed(Installed),
     /// A command run in the lab's network namespace by `sh -c`.
@@ -839,6 +841,81 @@ pub enum ProbedCheck {
         exit: i32,
         /// Standard output matches.
         output: Option<Pattern>,
+    },
+}
+
+impl ProbedCheck {
+    /// Returns the login over ssh that it needs.
+    pub fn login(&self) -> Option<Login<'_>> {
+        match self {
+            Self::Ssh { user, port, key, .. } => Some(Login { user, port: *port, key: key.as_ref() }),
+            Self::Kubernetes(check) => match &check.kubeconfig {
+                Some(KubeconfigSource::Ssh { user, port, key, .. }) => {
+                    Some(Login { user, port: *port, key: key.as_ref() })
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// A login over ssh.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Login<'a> {
+    /// The user.
+    pub user: &'a str,
+    /// The port.
+    pub port: u16,
+    /// The private key; the run's own key if left out.
+    pub key: Option<&'a Secret>,
+}
+
+/// A Kubernetes cluster that is ready.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KubernetesCheck {
+    /// The node or host whose API server is asked.
+    pub on: NodeName,
+    /// The port of its API server.
+    pub port: u16,
+    /// The nodes of the cluster, and no others; any if left out.
+    pub nodes: Option<Vec<NodeName>>,
+    /// The start of the versions of the API server and of the kubelets; any if left out.
+    pub version: Option<String>,
+    /// The namespaces of which all pods, daemon sets and deployments are ready.
+    pub namespaces: Vec<String>,
+    /// Where the kubeconfig is; without one, only the API server itself is judged.
+    pub kubeconfig: Option<KubeconfigSource>,
+    /// Whether the kubeconfig may run programs.
+    pub exec_plugins: bool,
+}
+
+/// Where a kubeconfig is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KubeconfigSource {
+    /// In a file, an absolute path.
+    File(PathBuf),
+    /// In a file on a host.
+    OnHost {
+        /// The host.
+        host: NodeName,
+        /// The absolute path there.
+        path: PathBuf,
+    },
+    /// On the standard output of a command, run by `sh -c` in the lab's network namespace.
+    Command(String),
+    /// On the node, read over ssh.
+    Ssh {
+        /// The user.
+        user: String,
+        /// The port.
+        port: u16,
+        /// The private key; the run's own key if left out.
+        key: Option<Secret>,
+        /// The absolute path; the usual places if left out.
+        path: Option<PathBuf>,
     },
 }
 

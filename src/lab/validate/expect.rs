@@ -126,7 +126,7 @@ impl Check<'_> {
     }
 
     /// Resolves a node or host of an expectation.
-    fn subject_named(&mut self, name: &str, span: &Span) -> Option<NodeName> {
+    pub(super) fn subject_named(&mut self, name: &str, span: &Span) -> Option<NodeName> {
         match self.raw.host.get(name).is_some() && self.raw.node.get(name).is_none() {
             true => self.host_named(name, span),
             false => self.node_named(name, span),
@@ -148,6 +148,7 @@ impl Check<'_> {
                 | RawCheck::Dns(_)
                 | RawCheck::Ssh(_)
                 | RawCheck::Etcd(_)
+                | RawCheck::Kubernetes(_)
                 | RawCheck::Command(_)
                 | RawCheck::Process(_),
             )
@@ -235,11 +236,11 @@ impl Check<'_> {
         Some(*within)
     }
 
-    fn idle(&mut self, span: &Span, what: &str, help: &str) {
+    pub(super) fn idle(&mut self, span: &Span, what: &str, help: &str) {
         self.report(Diagnostic::new(Code::IdleSetting, span.clone(), what).help(help));
     }
 
-    fn bad_check(&mut self, span: &Span, what: impl Into<String>, help: &str) {
+    pub(super) fn bad_check(&mut self, span: &Span, what: impl Into<String>, help: &str) {
         self.report(Diagnostic::new(Code::BadCheck, span.clone(), what).help(help));
     }
 
@@ -316,6 +317,7 @@ impl Check<'_> {
                 Field::Missing => self.etcd(&RawEtcd::default(), nodes.len()),
                 Field::Bad => None,
             },
+            RawCheck::Kubernetes(Short(kubernetes)) => self.kubernetes(kubernetes, span, nodes),
             RawCheck::Boots(Short(boots)) => self.boots(boots, span),
             RawCheck::Fetched(Short(fetched)) => self.fetched(fetched, span),
             RawCheck::Leased(Short(leased)) => {
@@ -665,7 +667,7 @@ impl Check<'_> {
         Some(ProbedCheck::Command { run: run?, exit, output: output? }.into())
     }
 
-    fn port_or(&mut self, port: &Field<u16>, default: u16) -> Option<u16> {
+    pub(super) fn port_or(&mut self, port: &Field<u16>, default: u16) -> Option<u16> {
         match port {
             Field::Given(port) => self.port(port),
             Field::Missing => Some(default),

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::{Answer, connect};
 use crate::event::Size;
 use crate::lab::HttpCheck;
-use crate::rpc::connect_to_server;
+use crate::rpc::{Trusted, connect_to_server};
 use crate::system::host::EnteredNetwork;
 
 /// Maximum size of a body.
@@ -128,7 +128,8 @@ async fn ask(
     match &check.tls {
         None => send(stream, to.port(), request).await,
         Some(settings) => {
-            let stream = connect_to_server(stream, to.ip(), name, settings.ca.as_deref()).await;
+            let trusted = settings.ca.as_deref().map_or(Trusted::Anybody, Trusted::File);
+            let stream = connect_to_server(stream, Some(to.ip()), name, trusted, None).await;
             send(stream.map_err(|why| format!("port {}: {why}", to.port()))?, to.port(), request).await
         }
     }

@@ -19,7 +19,12 @@ use crate::name::NetworkName;
 use crate::observe::Snapshot;
 
 /// A lab of node `a` on the loopback, with one expectation, and the results of its probes.
-fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>, run_dir: &Path) -> (Prober, Receiver<Event>) {
+pub(super) fn prober(
+    check: ProbedCheck,
+    node: bool,
+    dns: Option<Dns>,
+    run_dir: &Path,
+) -> (Prober, Receiver<Event>) {
     let name = NodeName::new("a").unwrap();
     let expectation = Expectation {
         name: ExpectName::new("it").unwrap(),
@@ -51,7 +56,7 @@ fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>, run_dir: &Path) -> (
 
 /// Makes one attempt of a check of node `a`, or of the lab.
 async fn once(check: ProbedCheck, node: bool, dns: Option<Dns>) -> String {
-    let Answer { ok, seen, output: _ } = attempt(check, node, dns).await;
+    let Answer { ok, seen, .. } = attempt(check, node, dns).await;
     format!("{ok}: {seen}")
 }
 
@@ -59,7 +64,7 @@ async fn attempt(check: ProbedCheck, node: bool, dns: Option<Dns>) -> Answer {
     let dir = tempfile::tempdir().unwrap();
     let (prober, _said) = prober(check.clone(), node, dns, dir.path());
     let of = prober.shared.context.expectations.values().next().unwrap();
-    prober.shared.attempt(of, &check, of.nodes.first()).await
+    prober.shared.attempt(of, &check, of.nodes.first(), &mut kubernetes::Memory::default()).await
 }
 
 /// An HTTP check without demands but status 200.
@@ -84,7 +89,7 @@ fn boxed(check: HttpCheck) -> ProbedCheck {
 }
 
 /// Serves one answer to every HTTP request, on its own port.
-fn http_server(answer: &'static str) -> u16 {
+pub(super) fn http_server(answer: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -339,7 +344,7 @@ async fn a_standard_error_of_any_length_is_read_and_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let (prober, _said) = prober(check.clone(), false, None, dir.path());
     let of = prober.shared.context.expectations.values().next().unwrap();
-    let answer = prober.shared.attempt(of, &check, None).await;
+    let answer = prober.shared.attempt(of, &check, None, &mut kubernetes::Memory::default()).await;
     assert_eq!(answer.output.map(|output| output.len()), Some(1 << 20));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -379,7 +384,10 @@ async fn a_node_without_an_address_waits_for_its_lease() {
     let node = NodeName::new("a").unwrap();
     assert_eq!(prober.shared.address(&node), None);
     let of = prober.shared.context.expectations.values().next().unwrap().clone();
-    assert_eq!(prober.shared.attempt(&of, &check, Some(&node)).await, Answer::no("no address yet"));
+    assert_eq!(
+        prober.shared.attempt(&of, &check, Some(&node), &mut kubernetes::Memory::default()).await,
+        Answer::no("no address yet")
+    );
     let mut snapshot = Snapshot::new([]);
     snapshot.apply(&event(0, Some("a"), lease("os", "offer")));
     prober.learn(&snapshot.addresses, &node);
