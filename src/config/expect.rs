@@ -29,6 +29,10 @@ pub struct RawExpect {
     #[serde(default)]
     #[schemars(extend("default" = "0s"))]
     pub holds: Field<Text<Span>>,
+    /// How many of the nodes must meet it at the same time: `quorum = 2`. Default: every node, each on its own.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub quorum: Field<u16>,
     /// The check that must succeed; exactly one of `that` and `never`.
     #[serde(default)]
     pub that: Field<RawCheck>,
@@ -132,7 +136,9 @@ pub struct RawHttp {
     /// Regular expressions that headers must match, by name. Default: any.
     #[serde(default)]
     pub header: Keyed<Located<String>>,
-    /// Values of the JSON body, by JSON Pointer (RFC 6901): `json = { "/status" = "ok" }`. Default: any.
+    /// Values of the JSON body, by JSON Pointer (RFC 6901) or JSONPath (RFC 9535), as in
+    /// `json = { "/status" = "ok", "$.members[*].health" = true }`. A key that begins with `$` is a JSONPath: it must
+    /// find at least one value, and every value that it finds must be the expected one. Default: any.
     #[serde(default)]
     pub json: Keyed<RawJson>,
 }
@@ -175,6 +181,11 @@ pub struct RawSsh {
     /// A regular expression that standard output must match. Default: any.
     #[serde(default)]
     pub output: Field<String>,
+    /// Values of standard output, by JSON Pointer (RFC 6901) or JSONPath (RFC 9535), as in
+    /// `json = { "/status" = "ok", "$.members[*].health" = true }`. A key that begins with `$` is a JSONPath: it must
+    /// find at least one value, and every value that it finds must be the expected one. Default: any.
+    #[serde(default)]
+    pub json: Keyed<RawJson>,
 }
 
 /// Where to find a secret; never the secret itself.
@@ -308,6 +319,11 @@ pub struct RawCommand {
     /// A regular expression that standard output must match. Default: any.
     #[serde(default)]
     pub output: Field<String>,
+    /// Values of standard output, by JSON Pointer (RFC 6901) or JSONPath (RFC 9535), as in
+    /// `json = { "/status" = "ok", "$.members[*].health" = true }`. A key that begins with `$` is a JSONPath: it must
+    /// find at least one value, and every value that it finds must be the expected one. Default: any.
+    #[serde(default)]
+    pub json: Keyed<RawJson>,
 }
 
 /// The end of a process.
