@@ -12,10 +12,13 @@ pub fn describe(expectation: &Expectation) -> String {
         Polarity::Must => check(&expectation.check),
         Polarity::Never => format!("never {}", check(&expectation.check)),
     };
+    let quorum =
+        expectation.quorum.map(|quorum| format!(" on {quorum} of {} nodes", expectation.nodes.len()));
+    let quorum = quorum.unwrap_or_default();
     let within = expectation.within.map(|within| format!(" within {}", Ago(within))).unwrap_or_default();
     let holds = Some(expectation.holds).filter(|holds| !holds.is_zero());
     let holds = holds.map(|holds| format!(" for {}", Ago(holds))).unwrap_or_default();
-    format!("{check}{within}{holds}")
+    format!("{check}{quorum}{within}{holds}")
 }
 
 fn check(check: &Check) -> String {
@@ -43,7 +46,6 @@ fn probed(check: &ProbedCheck) -> String {
             let HttpCheck { port, path, tls, method, status, body, headers, json, .. } = &**check;
             let scheme = if tls.is_some() { "https" } else { "http" };
             let method = if method == "GET" { String::new() } else { format!("{method} ") };
-            let json: String = json.iter().map(|(pointer, value)| format!(", {pointer} = {value}")).collect();
             let body = body.as_ref().map(|body| format!(", body /{body}/")).unwrap_or_default();
             let headers: String = headers.iter().map(|(name, regex)| format!(", {name} /{regex}/")).collect();
             format!("{scheme} {method}:{port}{path} with {status}{body}{headers}{json}")
@@ -52,8 +54,8 @@ fn probed(check: &ProbedCheck) -> String {
             Some(name) => format!("dns {name}"),
             None => "dns for its own name".to_owned(),
         },
-        ProbedCheck::Ssh { user, run, .. } => match run {
-            Some(run) => format!("ssh {user}: {run}"),
+        ProbedCheck::Ssh { user, run, json, .. } => match run {
+            Some(run) => format!("ssh {user}: {run}{json}"),
             None => format!("ssh {user}"),
         },
         ProbedCheck::Etcd { members, port: _ } => {
@@ -65,7 +67,7 @@ fn probed(check: &ProbedCheck) -> String {
             let count = partitions.map(|count| format!(", {count} partitions")).unwrap_or_default();
             format!("installed{table}{count}")
         }
-        ProbedCheck::Command { run, .. } => format!("command {run}"),
+        ProbedCheck::Command { run, json, .. } => format!("command {run}{json}"),
     }
 }
 

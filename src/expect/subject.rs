@@ -23,6 +23,8 @@ pub(super) struct Subject {
     probe: Option<(RunTime, String)>,
     /// Lines of that result that show why it failed.
     proof: Vec<String>,
+    /// How many nodes of several meet the check, and which.
+    summary: Option<String>,
     /// The outcome, once decided.
     outcome: Option<Outcome>,
     /// Whether the outcome was returned.
@@ -38,6 +40,7 @@ impl Subject {
             count: 0,
             probe: None,
             proof: Vec::new(),
+            summary: None,
             outcome: None,
             announced: false,
         }
@@ -66,6 +69,24 @@ impl Subject {
     /// Records that the check is not true.
     pub(super) fn on_false(&mut self) {
         self.broken |= self.holding.take().is_some();
+    }
+
+    /// Records how many nodes of several meet the check.
+    pub(super) fn summarize(&mut self, summary: String) {
+        self.summary = Some(summary);
+    }
+
+    /// Returns when its probe was last heard of.
+    pub(super) fn probed_at(&self) -> Option<RunTime> {
+        self.probe.as_ref().map(|(at, _)| *at)
+    }
+
+    /// Returns why it does not meet the check, as far as known.
+    pub(super) fn last_reason(&self) -> Option<&str> {
+        match (&self.outcome, &self.probe) {
+            (Some(Outcome::Missed { why, .. }), _) => Some(why),
+            (_, probe) => probe.as_ref().map(|(_, seen)| seen.as_str()),
+        }
     }
 
     /// Records one more occurrence of what is counted.
@@ -221,7 +242,8 @@ impl Subject {
         }
     }
 
-    fn held(&mut self, of: &Expectation, at: RunTime, seen: &str) {
+    /// Decides that the check has been true for long enough.
+    pub(super) fn held(&mut self, of: &Expectation, at: RunTime, seen: &str) {
         self.outcome = Some(match of.sense {
             Polarity::Must => Outcome::Met { at, why: seen.to_owned() },
             Polarity::Never => {
@@ -237,6 +259,14 @@ impl Subject {
             BootServers::Lab | BootServers::Captured => "",
             BootServers::LabAndOthers | BootServers::Others => ", as far as is seen beside other servers",
         };
+        if let Some(summary) = &self.summary {
+            let held = if self.broken {
+                format!("it did not stay true for {}; ", Ago(of.holds))
+            } else {
+                String::new()
+            };
+            return format!("{held}{summary} {when}");
+        }
         let at = node.map(|node| format!(" (it is at {}{})", node.stage, unseen(node))).unwrap_or_default();
         match &of.check {
             Check::Observed(ObservedCheck::Stage(stage)) if self.broken => {

@@ -3,11 +3,11 @@
 //! As kubectl reads it (client-go's `clientcmd/api/v1`), with one context: the current one, or the only one. Errors name
 //! keys, never values, because values may be secret.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::hint::Hint;
-use crate::matchbox::go::standard_base64 as base64;
+use crate::matchbox::go::standard_base64;
 use crate::matchbox::tree::{Node, Tree, What};
 use crate::matchbox::yaml::{self, YamlError};
 
@@ -206,36 +206,36 @@ impl Kubeconfig {
             user.push(("token", String::from_utf8_lossy(token).trim().to_owned()));
         }
         let name = quoted(name);
-        let mut text = String::from("apiVersion: v1\nkind: Config\nclusters:\n");
-        text += &format!("- name: {name}\n  cluster:\n");
-        for (key, value) in cluster {
-            // A `String` takes everything.
-            let _ = writeln!(text, "    {key}: {}", quoted(&value));
-        }
+        let mut lines: Vec<String> =
+            ["apiVersion: v1", "kind: Config", "clusters:"].map(str::to_owned).into();
+        lines.extend([format!("- name: {name}"), "  cluster:".to_owned()]);
+        let pair = |(key, value): (&str, String)| format!("    {key}: {}", quoted(&value));
+        lines.extend(cluster.into_iter().map(pair));
         if matches!(self.trust, Trust::Anybody) {
-            text += "    insecure-skip-tls-verify: true\n";
+            lines.push("    insecure-skip-tls-verify: true".to_owned());
         }
-        text += &format!("users:\n- name: {name}\n  user:{}\n", if self.is_anonymous() { " {}" } else { "" });
-        for (key, value) in user {
-            let _ = writeln!(text, "    {key}: {}", quoted(&value));
-        }
-        if let Some(exec) = &self.credentials.exec {
-            let args: Vec<String> = exec.args.iter().map(|arg| quoted(arg)).collect();
-            let env = exec
-                .env
+        lines.extend(["users:".to_owned(), format!("- name: {name}")]);
+        lines.push(if self.is_anonymous() { "  user: {}" } else { "  user:" }.to_owned());
+        lines.extend(user.into_iter().map(pair));
+        if let Some(ExecPlugin { command, args, env, api_version }) = &self.credentials.exec {
+            let args: Vec<String> = args.iter().map(|arg| quoted(arg)).collect();
+            let env = env
                 .iter()
                 .map(|(name, value)| format!("{{ name: {}, value: {} }}", quoted(name), quoted(value)));
             let env: Vec<String> = env.collect();
-            text += &format!(
-                "    exec:\n      apiVersion: {}\n      command: {}\n      args: [{}]\n      env: [{}]\n      interactiveMode: IfAvailable\n",
-                quoted(&exec.api_version),
-                quoted(&exec.command),
-                args.join(", "),
-                env.join(", ")
-            );
+            lines.extend([
+                "    exec:".to_owned(),
+                format!("      apiVersion: {}", quoted(api_version)),
+                format!("      command: {}", quoted(command)),
+                format!("      args: [{}]", args.join(", ")),
+                format!("      env: [{}]", env.join(", ")),
+                "      interactiveMode: IfAvailable".to_owned(),
+            ]);
         }
-        text += &format!("contexts:\n- name: {name}\n  context:\n    cluster: {name}\n    user: {name}\n");
-        text + &format!("current-context: {name}\n")
+        lines.extend(["contexts:".to_owned(), format!("- name: {name}"), "  context:".to_owned()]);
+        lines.extend([format!("    cluster: {name}"), format!("    user: {name}")]);
+        lines.push(format!("current-context: {name}\n"));
+        lines.join("\n")
     }
 
     fn is_anonymous(&self) -> bool {
@@ -280,7 +280,7 @@ fn quoted(text: &str) -> String {
 
 fn encoded(material: &Material) -> String {
     match material {
-        Material::Inline(bytes) => base64::encode(bytes),
+        Material::Inline(bytes) => standard_base64::encode(bytes),
         Material::File(_) => String::new(),
     }
 }
@@ -352,7 +352,7 @@ fn named<'t>(root: View<'t>, list: &str, key: &str, name: &str) -> Result<View<'
 fn material(of: View<'_>, key: &'static str) -> Result<Option<Material>, KubeconfigError> {
     if let Some(data) = of.text(&format!("{key}-data")) {
         let compact: String = data.chars().filter(|letter| !letter.is_whitespace()).collect();
-        let bytes = base64::decode(&compact).ok_or(KubeconfigError::NotBase64(key))?;
+        let bytes = standard_base64::decode(&compact).ok_or(KubeconfigError::NotBase64(key))?;
         return Ok(Some(Material::Inline(bytes)));
     }
     Ok(of.text(key).map(|path| Material::File(path.into())))
@@ -471,7 +471,7 @@ users:
         assert_eq!(of(ADMIN.replace("https://10", "http://10")), "`server` is not a URL of HTTPS");
         assert_eq!(of(ADMIN.replace("S0VZ", "secret!")), "`client-key` is not base64");
         assert_eq!(of(ADMIN.replace("client-key-data", "other")), "`client-key` is missing");
-        assert_eq!(of("a: [".to_owned()).starts_with("it is not YAML"), true);
+        assert!(of("a: [".to_owned()).starts_with("it is not YAML"));
         assert_eq!(of(String::new()), "`contexts` is missing");
         assert_eq!(
             of(ADMIN.replace("client-key-data: S0VZ", "auth-provider: { name: gcp }")),

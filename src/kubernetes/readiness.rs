@@ -301,7 +301,7 @@ fn pods(namespace: &str, pods: &[Pod]) -> Result<(), Missing> {
     let others = if others == 0 { String::new() } else { format!(" (and {others} more)") };
     let what = format!("{namespace}/{} {}{others}", pod.metadata.name, why_not_ready(pod));
     let described = |pod: &&Pod| format!("pod {namespace}/{}: {}", pod.metadata.name, why_not_ready(pod));
-    let evidence = beyond_the_first(unready.iter().map(|pod| described(pod)).collect());
+    let evidence = beyond_the_first(unready.iter().map(described).collect());
     let about = unready.iter().map(|pod| pod.metadata.name.clone()).collect();
     Err(Missing::with(Link::Pods, what, evidence, about))
 }

@@ -14,7 +14,7 @@ pub use crate::config::{
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
-use crate::lab::{ContainerImage, Origins, Pattern, Secret};
+use crate::lab::{ContainerImage, JsonValues, Origins, Pattern, Secret};
 use crate::matchbox::ignition::Version;
 use crate::name::{
     Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
@@ -725,6 +725,9 @@ pub struct Expectation {
     pub within: Option<Duration>,
     /// How long the check must keep succeeding.
     pub holds: Duration,
+    /// How many of its nodes must meet it at once; each of them, on its own, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<usize>,
     /// Whether the check must or must never succeed.
     pub sense: Polarity,
     /// What is checked.
@@ -821,6 +824,9 @@ pub enum ProbedCheck {
         exit: i32,
         /// Standard output matches.
         output: Option<Pattern>,
+        /// Values of standard output, which is JSON.
+        #[serde(default, skip_serializing_if = "JsonValues::is_empty")]
+        json: JsonValues,
     },
     /// The nodes form one healthy etcd cluster with one leader.
     Etcd {
@@ -841,6 +847,9 @@ pub enum ProbedCheck {
         exit: i32,
         /// Standard output matches.
         output: Option<Pattern>,
+        /// Values of standard output, which is JSON.
+        #[serde(default, skip_serializing_if = "JsonValues::is_empty")]
+        json: JsonValues,
     },
 }
 
@@ -943,8 +952,8 @@ pub struct HttpCheck {
     pub body: Option<Pattern>,
     /// Headers that must match, by lower-case name.
     pub headers: BTreeMap<String, Pattern>,
-    /// Values of the JSON body, by JSON Pointer (RFC 6901).
-    pub json: BTreeMap<String, serde_json::Value>,
+    /// Values of the JSON body.
+    pub json: JsonValues,
 }
 
 /// How the certificate of a server is checked.

@@ -394,8 +394,8 @@ impl Shared {
     ) -> Answer {
         let target = node.and_then(|node| self.context.nodes.get(node));
         match check {
-            ProbedCheck::Command { run, exit, output } => {
-                let wanted = program::Expected { exit: *exit, output: output.as_deref() };
+            ProbedCheck::Command { run, exit, output, json } => {
+                let wanted = program::Expected { exit: *exit, output: output.as_deref(), json };
                 program::command(&self.context.spawner, run, self.environment(node), wanted).await
             }
             ProbedCheck::Dns { name, answer, server } => {
@@ -443,7 +443,7 @@ impl Shared {
                     http::probe(to, network_of(from.as_ref()), node.as_str(), check).await
                 }
             },
-            ProbedCheck::Ssh { user, port, key, run, exit, output } => {
+            ProbedCheck::Ssh { user, port, key, run, exit, output, json } => {
                 let Reached { node, address, from } = match self.reached(node) {
                     Err(no) => return no,
                     Ok(reached) => reached,
@@ -469,7 +469,7 @@ impl Shared {
                         key.path(),
                     ),
                 };
-                let wanted = program::Expected { exit: *exit, output: output.as_deref() };
+                let wanted = program::Expected { exit: *exit, output: output.as_deref(), json };
                 program::ssh(&self.context.spawner, &login, run.as_deref(), wanted).await
             }
         }

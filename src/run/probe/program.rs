@@ -7,6 +7,7 @@ use regex::Regex;
 use tokio::io::AsyncReadExt as _;
 
 use super::Answer;
+use crate::lab::JsonValues;
 use crate::run::ssh::Options;
 use crate::system::process::{SpawnSpec, Spawner, find_program, search_path};
 
@@ -20,6 +21,7 @@ const SSH_FAILED: i32 = 255;
 pub(super) struct Expected<'a> {
     pub(super) exit: i32,
     pub(super) output: Option<&'a Regex>,
+    pub(super) json: &'a JsonValues,
 }
 
 /// How to log in to a node.
@@ -182,7 +184,11 @@ fn compare(finished: &Finished, wanted: Expected<'_>) -> Answer {
             Answer::no(format!("{ended}, but the output does not match /{pattern}/{said}"))
                 .with_output(finished.whole())
         }
-        _ => Answer::yes(ended),
+        _ => match wanted.json.difference(finished.output.as_bytes()) {
+            Some(difference) => Answer::no(format!("{ended}, but the output {difference}{said}"))
+                .with_output(finished.whole()),
+            None => Answer::yes(ended),
+        },
     }
 }
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::event::examples::{event, lease};
 use crate::event::{Event, Instant, Kind, LearnedBy, LearnedFrom};
-use crate::lab::{Firmware, HttpCheck, Pattern, Polarity, TlsCheck};
+use crate::lab::{Firmware, HttpCheck, JsonLocation, JsonValues, Pattern, Polarity, TlsCheck};
 use crate::name::NetworkName;
 use crate::observe::Snapshot;
 
@@ -32,6 +32,7 @@ pub(super) fn prober(
         after: None,
         within: None,
         holds: Duration::ZERO,
+        quorum: None,
         sense: Polarity::Must,
         check: check.into(),
     };
@@ -80,8 +81,12 @@ fn http(port: u16) -> HttpCheck {
         status: 200,
         body: None,
         headers: BTreeMap::new(),
-        json: BTreeMap::new(),
+        json: JsonValues::default(),
     }
+}
+
+fn json(location: &str, value: serde_json::Value) -> JsonValues {
+    JsonValues([(JsonLocation::new(location).unwrap(), value)].into())
 }
 
 fn boxed(check: HttpCheck) -> ProbedCheck {
@@ -144,26 +149,24 @@ async fn http_compares_values_of_a_json_body() {
         "HTTP/1.1 200 OK\r\nContent-Length: 62\r\n\r\n{\"status\":\"ok\",\"members\":[{\"name\":\"a\",\"up\":true}],\"count\":1.0} ",
     );
     let check = |pointer: &str, value: serde_json::Value| {
-        boxed(HttpCheck { json: [(pointer.to_owned(), value)].into(), ..http(port) })
+        boxed(HttpCheck { json: json(pointer, value), ..http(port) })
     };
     assert_snapshot!(once(check("/status", "ok".into()), true, None).await, @"true: status 200");
     assert_snapshot!(once(check("/members/0/up", true.into()), true, None).await, @"true: status 200");
     assert_snapshot!(once(check("/count", 1.into()), true, None).await, @"true: status 200");
-    assert_snapshot!(once(check("/status", "degraded".into()), true, None).await, @r#"false: status 200, but /status is "ok", not "degraded""#);
-    assert_snapshot!(once(check("/members/1", 1.into()), true, None).await, @"false: status 200, but the JSON has no /members/1");
+    assert_snapshot!(once(check("/status", "degraded".into()), true, None).await, @r#"false: status 200, but the body has "ok" at /status, not "degraded""#);
+    assert_snapshot!(once(check("/members/1", 1.into()), true, None).await, @"false: status 200, but the body has no /members/1");
     let port = http_server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    let check = boxed(HttpCheck { json: [("/status".to_owned(), "ok".into())].into(), ..http(port) });
+    let check = boxed(HttpCheck { json: json("/status", "ok".into()), ..http(port) });
     assert_snapshot!(once(check, true, None).await, @"false: status 200, but the body is not JSON: expected value at line 1 column 1");
 }
 
 #[tokio::test]
 async fn large_integers_in_json_are_compared_exactly() {
     let port = http_server("HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"id\":9007199254740993}\n");
-    let check = |value: serde_json::Value| {
-        boxed(HttpCheck { json: [("/id".to_owned(), value)].into(), ..http(port) })
-    };
+    let check = |value: serde_json::Value| boxed(HttpCheck { json: json("/id", value), ..http(port) });
     assert_snapshot!(once(check(9_007_199_254_740_993_i64.into()), true, None).await, @"true: status 200");
-    assert_snapshot!(once(check(9_007_199_254_740_992_i64.into()), true, None).await, @"false: status 200, but /id is 9007199254740993, not 9007199254740992");
+    assert_snapshot!(once(check(9_007_199_254_740_992_i64.into()), true, None).await, @"false: status 200, but the body has 9007199254740993 at /id, not 9007199254740992");
     assert_snapshot!(once(check(9_007_199_254_740_992.0.into()), true, None).await, @"true: status 200");
 }
 
@@ -327,6 +330,7 @@ async fn a_command_is_judged_by_exit_code_and_output() {
         run: run.to_owned(),
         exit,
         output: output.map(|output| Pattern::new(output).unwrap()),
+        json: JsonValues::default(),
     };
     assert_snapshot!(once(check("echo $DRYRACK_LAB $DRYRACK_ADDRESS_A", 0, Some("^lab 127.0.0.1$")), false, None).await, @"true: exit code 0");
     assert_snapshot!(once(check("echo no quorum >&2; exit 3", 0, None), false, None).await, @"false: exit code 3, `no quorum`");
@@ -340,7 +344,7 @@ async fn a_command_is_judged_by_exit_code_and_output() {
 #[tokio::test]
 async fn a_standard_error_of_any_length_is_read_and_leaves_no_file() {
     let run = "head -c 3000000 /dev/zero >&2; exit 3".to_owned();
-    let check = ProbedCheck::Command { run, exit: 0, output: None };
+    let check = ProbedCheck::Command { run, exit: 0, output: None, json: JsonValues::default() };
     let dir = tempfile::tempdir().unwrap();
     let (prober, _said) = prober(check.clone(), false, None, dir.path());
     let of = prober.shared.context.expectations.values().next().unwrap();
@@ -352,7 +356,8 @@ async fn a_standard_error_of_any_length_is_read_and_leaves_no_file() {
 #[tokio::test]
 async fn the_whole_output_of_a_failed_probe_is_kept() {
     let run = "for line in one two three; do echo $line; done; echo first >&2; echo last >&2; exit 1";
-    let check = ProbedCheck::Command { run: run.to_owned(), exit: 0, output: None };
+    let check =
+        ProbedCheck::Command { run: run.to_owned(), exit: 0, output: None, json: JsonValues::default() };
     let dir = tempfile::tempdir().unwrap();
     let (mut prober, said) = prober(check, false, None, dir.path());
     let expect = ExpectName::new("it").unwrap();
@@ -370,7 +375,15 @@ async fn the_whole_output_of_a_failed_probe_is_kept() {
 #[tokio::test]
 async fn ssh_says_why_it_was_not_let_in() {
     let port = free_port();
-    let check = ProbedCheck::Ssh { user: "core".into(), port, key: None, run: None, exit: 0, output: None };
+    let check = ProbedCheck::Ssh {
+        user: "core".into(),
+        port,
+        key: None,
+        run: None,
+        exit: 0,
+        output: None,
+        json: JsonValues::default(),
+    };
     assert_snapshot!(without_port(&once(check, true, None).await, port), @"false: port PORT refuses connections");
 }
 

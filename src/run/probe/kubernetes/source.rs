@@ -79,14 +79,14 @@ async fn read_file(
     shared: &Shared,
     source: &KubeconfigSource,
     on: &NodeName,
-    path: &PathBuf,
+    path: &Path,
 ) -> Result<Vec<u8>, String> {
     match source {
         KubeconfigSource::File(of) => from_file(&beside(of, path)),
         KubeconfigSource::OnHost { host, path: of } => from_host(shared, host, &beside(of, path)),
         KubeconfigSource::Command(_) => from_file(path),
         KubeconfigSource::Ssh { user, port, key, path: of } => {
-            let path = of.as_ref().map_or_else(|| path.clone(), |of| beside(of, path));
+            let path = of.as_ref().map_or_else(|| path.to_owned(), |of| beside(of, path));
             let login = Login { user, port: *port, key: key.as_ref() };
             over_ssh(shared, on, login, &[path.display().to_string()]).await.map(|(bytes, _)| bytes)
         }
