@@ -142,6 +142,7 @@ impl Known {
             Self::Booted { .. } => "boot",
             Self::Probed { .. } => "probe",
             Self::ExpectationDecided { .. } | Self::Judged { .. } => "expect",
+            Self::ActionStarted { .. } | Self::ActionDone { .. } | Self::ActionFailed { .. } => "action",
             Self::Commanded { .. } => "command",
         }
     }
@@ -164,6 +165,9 @@ impl Known {
             | Self::Probed { .. }
             | Self::ExpectationDecided { .. }
             | Self::Judged { .. }
+            | Self::ActionStarted { .. }
+            | Self::ActionDone { .. }
+            | Self::ActionFailed { .. }
             | Self::Commanded { .. }
             | Self::StepDone { .. }
             | Self::StepFailed { .. }
@@ -438,12 +442,23 @@ impl Known {
             Self::ProcessEnded { process, exit: _, status } => format!("{process} ended: {status}"),
             Self::StageReached { stage } => format!("reached {stage}"),
             Self::Booted { from, by } => format!("booted from {}: {by}", from.with_article()),
-            Self::Probed { expect, ok: true, seen, output: _ } => format!("{expect}: holds: {seen}"),
-            Self::Probed { expect, ok: false, seen, output: _ } => format!("{expect}: not yet: {seen}"),
+            Self::Probed { expect, ok: true, seen, output: _, leader: _ } => {
+                format!("{expect}: holds: {seen}")
+            }
+            Self::Probed { expect, ok: false, seen, output: _, leader: _ } => {
+                format!("{expect}: not yet: {seen}")
+            }
             Self::ExpectationDecided { expect, met: true, seen } => format!("{expect}: met: {seen}"),
             Self::ExpectationDecided { expect, met: false, seen } => format!("{expect}: missed: {seen}"),
             Self::Judged { met: true } => "every expectation was met".to_owned(),
             Self::Judged { met: false } => "an expectation was missed".to_owned(),
+            Self::ActionStarted { action, what, nodes } => {
+                let nodes: Vec<_> = nodes.iter().map(|node| node.as_str()).collect();
+                let of = if nodes.is_empty() { String::new() } else { format!(" of {}", nodes.join(", ")) };
+                format!("{action}: {what}{of}")
+            }
+            Self::ActionDone { action } => format!("{action}: done"),
+            Self::ActionFailed { action, why } => format!("{action}: failed: {why}"),
             Self::Commanded { what } => what.clone(),
         }
     }

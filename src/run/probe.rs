@@ -42,6 +42,8 @@ use crate::system::process::Spawner;
 const PACE: Duration = Duration::from_millis(500);
 /// Timeout of one attempt over the network.
 const NETWORK_LIMIT: Duration = Duration::from_secs(10);
+/// How long the command of an action may take.
+const ACTION_LIMIT: Duration = Duration::from_mins(10);
 /// Timeout of one attempt with a program: some wait themselves (`cloud-init status --wait`).
 const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
 /// When an unchanged result is reported again.
@@ -176,15 +178,21 @@ struct Answer {
     seen: String,
     /// The output, up to a limit, if there is more than the text.
     output: Option<String>,
+    /// The node of the lab that leads the cluster.
+    leader: Option<NodeName>,
 }
 
 impl Answer {
     fn yes(seen: impl Into<String>) -> Self {
-        Self { ok: true, seen: seen.into(), output: None }
+        Self { ok: true, seen: seen.into(), output: None, leader: None }
     }
 
     fn no(seen: impl Into<String>) -> Self {
-        Self { ok: false, seen: seen.into(), output: None }
+        Self { ok: false, seen: seen.into(), output: None, leader: None }
+    }
+
+    fn with_leader(self, leader: Option<NodeName>) -> Self {
+        Self { leader, ..self }
     }
 
     fn with_output(self, output: String) -> Self {
@@ -228,6 +236,24 @@ impl Prober {
         if let Some(address) = addresses.reach(network, node) {
             let mut seen_at = self.shared.seen_at.lock().unwrap_or_else(PoisonError::into_inner);
             seen_at.insert(node.clone(), address);
+        }
+    }
+
+    /// Runs a command once, for an action: in the lab's network namespace, or on a node by ssh. Returns why it failed.
+    ///
+    /// Does nothing before it is polled.
+    pub fn once(
+        &self,
+        command: ProbedCheck,
+        node: Option<NodeName>,
+    ) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            match timeout(ACTION_LIMIT, shared.attempt(&[], &command, node.as_ref())).await {
+                Ok(Answer { ok: true, .. }) => Ok(()),
+                Ok(Answer { seen, .. }) => Err(seen),
+                Err(_) => Err(format!("it did not end within {}", Ago(ACTION_LIMIT))),
+            }
         }
     }
 
@@ -297,21 +323,21 @@ async fn probe(
     let mut reported: Option<(RunTime, Answer)> = None;
     loop {
         pace.tick().await;
-        let answer = match timeout(limit, shared.attempt(of, check, node)).await {
+        let answer = match timeout(limit, shared.attempt(&of.nodes, check, node)).await {
             Ok(answer) => answer,
             Err(_) => Answer::no(format!("no answer within {}", Ago(limit))),
         };
         let now = emitter.now().at;
         let confirm_at = RunTime::from_nanos(confirm_at.load(Ordering::Relaxed));
         if is_news(reported.as_ref(), &answer, now, confirm_at) {
-            let Answer { ok, seen, output } = answer.clone();
+            let Answer { ok, seen, output, leader } = answer.clone();
             let output = output.filter(|_| !ok).and_then(|output| {
                 let kept = keep(&shared.context.run_dir.join(&file), &output);
                 // The result counts even if its output cannot be kept.
                 kept.inspect_err(|error| tracing::warn!(%error, "the output of a probe was not kept")).ok()
             });
             let output = output.map(|()| file.clone());
-            emitter.emit_maybe(node, Known::Probed { expect: of.name.clone(), ok, seen, output });
+            emitter.emit_maybe(node, Known::Probed { expect: of.name.clone(), ok, seen, output, leader });
             reported = Some((now, answer));
         }
     }
@@ -336,6 +362,7 @@ fn is_news(reported: Option<&(RunTime, Answer)>, answer: &Answer, now: RunTime, 
     let age = now.since(*at);
     let completes = answer.ok && *at < confirm_at && confirm_at <= now;
     answer.ok != last.ok
+        || answer.leader != last.leader
         || completes
         || age >= SIGN_OF_LIFE
         || (answer.seen != last.seen && age >= OTHER_WORDS)
@@ -343,7 +370,7 @@ fn is_news(reported: Option<&(RunTime, Answer)>, answer: &Answer, now: RunTime, 
 
 impl Shared {
     /// Makes one attempt.
-    async fn attempt(&self, of: &Expectation, check: &ProbedCheck, node: Option<&NodeName>) -> Answer {
+    async fn attempt(&self, nodes: &[NodeName], check: &ProbedCheck, node: Option<&NodeName>) -> Answer {
         let target = node.and_then(|node| self.context.nodes.get(node));
         match check {
             ProbedCheck::Command { run, exit, output } => {
@@ -368,9 +395,10 @@ impl Shared {
                     Err(off) => Answer::no(off.to_string()),
                 }
             }
-            ProbedCheck::Etcd { port, members } => {
-                let nodes = of.nodes.iter().map(|node| (node, self.address(node)));
-                etcd::probe(&nodes.collect::<Vec<_>>(), &self.context.reaching, *port, *members).await
+            ProbedCheck::Etcd { port, members, healthy } => {
+                let nodes: Vec<_> = nodes.iter().map(|node| (node, self.address(node))).collect();
+                let wanted = etcd::Wanted { members: *members, healthy: healthy.unwrap_or(*members) };
+                etcd::probe(&nodes, &self.context.reaching, *port, wanted).await
             }
             ProbedCheck::Installed(installed) => {
                 let (Some(node), Some(target)) = (node, target) else {

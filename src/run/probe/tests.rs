@@ -51,7 +51,7 @@ fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>, run_dir: &Path) -> (
 
 /// Makes one attempt of a check of node `a`, or of the lab.
 async fn once(check: ProbedCheck, node: bool, dns: Option<Dns>) -> String {
-    let Answer { ok, seen, output: _ } = attempt(check, node, dns).await;
+    let Answer { ok, seen, output: _, leader: _ } = attempt(check, node, dns).await;
     format!("{ok}: {seen}")
 }
 
@@ -59,7 +59,7 @@ async fn attempt(check: ProbedCheck, node: bool, dns: Option<Dns>) -> Answer {
     let dir = tempfile::tempdir().unwrap();
     let (prober, _said) = prober(check.clone(), node, dns, dir.path());
     let of = prober.shared.context.expectations.values().next().unwrap();
-    prober.shared.attempt(of, &check, of.nodes.first()).await
+    prober.shared.attempt(&of.nodes, &check, of.nodes.first()).await
 }
 
 /// An HTTP check without demands but status 200.
@@ -339,7 +339,7 @@ async fn a_standard_error_of_any_length_is_read_and_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let (prober, _said) = prober(check.clone(), false, None, dir.path());
     let of = prober.shared.context.expectations.values().next().unwrap();
-    let answer = prober.shared.attempt(of, &check, None).await;
+    let answer = prober.shared.attempt(&of.nodes, &check, None).await;
     assert_eq!(answer.output.map(|output| output.len()), Some(1 << 20));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -379,7 +379,7 @@ async fn a_node_without_an_address_waits_for_its_lease() {
     let node = NodeName::new("a").unwrap();
     assert_eq!(prober.shared.address(&node), None);
     let of = prober.shared.context.expectations.values().next().unwrap().clone();
-    assert_eq!(prober.shared.attempt(&of, &check, Some(&node)).await, Answer::no("no address yet"));
+    assert_eq!(prober.shared.attempt(&of.nodes, &check, Some(&node)).await, Answer::no("no address yet"));
     let mut snapshot = Snapshot::new([]);
     snapshot.apply(&event(0, Some("a"), lease("os", "offer")));
     prober.learn(&snapshot.addresses, &node);
