@@ -23,6 +23,7 @@ guides! {
     hosts = "hosts",
     expectations = "expectations",
     kubernetes = "kubernetes",
+    lives = "lives",
     ci = "ci",
     without_root = "without-root",
     traces = "traces",

@@ -101,6 +101,8 @@ names! {
     ProcessName,
     /// The name of an expectation.
     ExpectName,
+    /// The name of an action.
+    ActionName,
     /// The name of an image.
     ImageName,
 }
@@ -110,6 +112,54 @@ impl LabName {
     pub fn of_folder(folder: &Path) -> Self {
         let name = folder.file_name().map(|name| slug(&name.to_string_lossy()));
         name.and_then(|name| Self::new(&name).ok()).unwrap_or_else(|| Self("lab".to_owned()))
+    }
+}
+
+/// What something comes after: an expectation that is met, an action that is done, or a process that is ready.
+///
+/// Written with a prefix, such as `action.lose-leader`; a name without one is an expectation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trigger {
+    /// An expectation is met, for all its nodes.
+    Expect(ExpectName),
+    /// An action is done.
+    Action(ActionName),
+    /// A process is ready.
+    Process(ProcessName),
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expect(name) => write!(f, "{name}"),
+            Self::Action(name) => write!(f, "action.{name}"),
+            Self::Process(name) => write!(f, "process.{name}"),
+        }
+    }
+}
+
+impl FromStr for Trigger {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        match text.split_once('.') {
+            Some(("expect", name)) => name.parse().map(Self::Expect),
+            Some(("action", name)) => name.parse().map(Self::Action),
+            Some(("process", name)) => name.parse().map(Self::Process),
+            Some(_) | None => text.parse().map(Self::Expect),
+        }
+    }
+}
+
+impl Serialize for Trigger {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Trigger {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -38,7 +38,7 @@ use self::stage::Clue;
 use crate::event::{
     Ago, BootSources, BootedFrom, Event, Kind, Known, PowerCause, RunTime, Size, Source, Stage, StopState,
 };
-use crate::name::{NodeName, ProcessName};
+use crate::name::{ActionName, ExpectName, NodeName, ProcessName};
 
 /// The state of the lab as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,6 +194,9 @@ pub struct ProcessView {
     /// The last lines that it printed, at most [`ProcessView::KEPT`].
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub output: VecDeque<String>,
+    /// When it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<RunTime>,
     /// When it was ready, if it has `ready`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<RunTime>,
@@ -215,6 +218,23 @@ impl ProcessView {
         }
         self.output.push_back(text.trim_end().to_owned());
     }
+}
+
+/// The current state of one action that was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionView {
+    /// When it was started.
+    pub started: RunTime,
+    /// What is done.
+    pub what: String,
+    /// The nodes to which it is done.
+    pub nodes: Vec<NodeName>,
+    /// When it ended, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<RunTime>,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
 }
 
 /// The current state of one host.
@@ -398,6 +418,9 @@ impl NodeView {
             | Known::Probed { .. }
             | Known::ExpectationDecided { .. }
             | Known::Judged { .. }
+            | Known::ActionStarted { .. }
+            | Known::ActionDone { .. }
+            | Known::ActionFailed { .. }
             | Known::Commanded { .. } => {}
         }
     }
@@ -426,6 +449,12 @@ pub struct Snapshot {
     /// Its hosts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hosts: BTreeMap<NodeName, HostView>,
+    /// Its actions, once started.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub actions: BTreeMap<ActionName, ActionView>,
+    /// The node that each expectation last saw as the leader of its cluster.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leaders: BTreeMap<ExpectName, NodeName>,
     #[serde(skip)]
     exchanges: Exchanges,
 }
@@ -443,6 +472,8 @@ impl Snapshot {
             up: None,
             processes: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            actions: BTreeMap::new(),
+            leaders: BTreeMap::new(),
             exchanges: Exchanges::default(),
         }
     }
@@ -557,7 +588,8 @@ impl Snapshot {
             }
             Known::RunEnded { exit } => (self.lab, self.exit) = (LabState::Ended, Some(*exit)),
             Known::ProcessStarted { process } => {
-                self.processes.insert(process.clone(), ProcessView::default());
+                let view = ProcessView { started: Some(at), ..ProcessView::default() };
+                self.processes.insert(process.clone(), view);
             }
             Known::ProcessReady { process, by: _ } => {
                 self.processes.entry(process.clone()).or_default().ready = Some(at);
@@ -570,6 +602,35 @@ impl Snapshot {
                 let words = view.printed.as_ref().map(|words| format!(", `{words}`")).unwrap_or_default();
                 let how = format!("`{process}` ended: {status}{words}");
                 view.ended = Some(ProcessEnd { exit: *exit, how });
+            }
+            Known::ActionStarted { action, what, nodes } => {
+                let view = ActionView {
+                    started: at,
+                    what: what.clone(),
+                    nodes: nodes.clone(),
+                    ended: None,
+                    failed: None,
+                };
+                self.actions.insert(action.clone(), view);
+            }
+            Known::ActionDone { action } => {
+                if let Some(view) = self.actions.get_mut(action) {
+                    view.ended = Some(at);
+                }
+            }
+            Known::ActionFailed { action, why } => {
+                // One whose nodes could not be chosen was not started.
+                let view = self.actions.entry(action.clone()).or_insert_with(|| ActionView {
+                    started: at,
+                    what: String::new(),
+                    nodes: Vec::new(),
+                    ended: None,
+                    failed: None,
+                });
+                (view.ended, view.failed) = (Some(at), Some(why.clone()));
+            }
+            Known::Probed { expect, leader: Some(leader), .. } => {
+                self.leaders.insert(expect.clone(), leader.clone());
             }
             Known::StepDone { .. }
             | Known::StepFailed { .. }

@@ -104,6 +104,7 @@ fn lab(node: Node) -> Lab {
         processes: BTreeMap::new(),
         publish: Vec::new(),
         expectations: BTreeMap::new(),
+        actions: BTreeMap::new(),
         origins: dryrack::lab::Origins::default(),
     }
 }

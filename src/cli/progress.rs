@@ -116,6 +116,9 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::ServiceFailed { .. }
         | Known::RpcRefused { .. }
         | Known::Booted { .. }
+        | Known::ActionStarted { .. }
+        | Known::ActionDone { .. }
+        | Known::ActionFailed { .. }
         | Known::ExpectationDecided { .. } => true,
         Known::StageReached { .. } => !live,
         Known::RunStarted { .. }

@@ -78,6 +78,7 @@ impl LabSummary {
             exit: exit::MET,
             verdicts: Vec::new(),
             nodes: BTreeMap::new(),
+            actions: Vec::new(),
             run_errors: Vec::new(),
             leaks: Vec::new(),
             parts: BTreeMap::from([("dryrack".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),

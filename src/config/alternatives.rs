@@ -1,5 +1,7 @@
 //! Enumerated values of the lab file, the same types from the file to the plan.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -264,6 +266,73 @@ impl TableKind {
         match self {
             Self::Gpt => "gpt",
             Self::Mbr => "mbr",
+        }
+    }
+}
+
+/// A power action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "power")]
+pub enum PowerAction {
+    /// Power on.
+    On,
+    /// Press the power button and wait until the guest has shut down (soft off, ACPI).
+    Off,
+    /// Power off at once.
+    ForceOff,
+    /// Power off at once and on again.
+    Cycle,
+    /// Reset.
+    Reset,
+    /// Raise a non-maskable interrupt.
+    Nmi,
+}
+
+impl PowerAction {
+    /// Every action.
+    pub const ALL: [Self; 6] = [Self::On, Self::Off, Self::ForceOff, Self::Cycle, Self::Reset, Self::Nmi];
+
+    /// How long a guest may take to shut down after its power button was pressed.
+    pub const SHUTDOWN: Duration = Duration::from_secs(60);
+
+    /// Returns its name in the path of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::ForceOff => "force-off",
+            Self::Cycle => "cycle",
+            Self::Reset => "reset",
+            Self::Nmi => "nmi",
+        }
+    }
+}
+
+/// A boot target that overrides the boot order of a firmware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "boot-target")]
+pub enum BootTarget {
+    /// Its NICs.
+    Network,
+    /// Its disks, without USB sticks.
+    Disk,
+    /// Its CD drives.
+    Cd,
+    /// Its USB sticks.
+    Usb,
+    /// The setup menu of the firmware.
+    Setup,
+}
+
+impl BootTarget {
+    /// Returns its name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Disk => "disk",
+            Self::Cd => "cd",
+            Self::Usb => "usb",
+            Self::Setup => "setup",
         }
     }
 }

@@ -342,7 +342,7 @@ impl JsonSchema for RawStart {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let content = json_schema!({ "type": "string", "description": "An expectation." });
+        let content = json_schema!({ "type": "string", "description": "An expectation, `action.NAME` or `process.NAME`." });
         words_or(&[("auto", "With the lab."), ("manual", "By `dryrack power on`.")], "after", &content)
     }
 }

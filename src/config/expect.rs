@@ -20,7 +20,8 @@ pub struct RawExpect {
     /// The nodes that it applies to; each must meet it. Default: all nodes.
     #[serde(default)]
     pub nodes: List<String>,
-    /// The expectation after which the timeout of this one starts. Default: none; it starts with the lab.
+    /// The expectation (`expect.NAME` or `NAME`), action (`action.NAME`) or process (`process.NAME`) after which the
+    /// timeout of this one starts. Default: none; it starts with the lab.
     #[serde(default)]
     pub after: Field<String>,
     /// Timeout. Default: 5m; for `never`, the end of the run.
@@ -200,6 +201,10 @@ pub struct RawEtcd {
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub members: Field<u16>,
+    /// Number of members that must be healthy and agree on the leader. Default: all.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub healthy: Field<u16>,
 }
 
 /// The boots of a node that reached a kernel. A boot is `network` if the node fetched its kernel, else `disk`.

@@ -7,6 +7,7 @@
 //! texts ── tree ── set ── overlay ── read ──► RawLab, diagnostics
 //! ```
 
+mod action;
 mod alternatives;
 mod architecture;
 mod choice;
@@ -31,6 +32,7 @@ use crate::diag::{Code, Diagnostic, Sources, Span};
 use crate::name::LabName;
 use overlay::{Kind, Layer};
 
+pub use action::*;
 pub use alternatives::*;
 pub use architecture::{ARCHITECTURES, Architecture, architecture, architecture_names};
 pub use expect::*;

@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::action::RawAction;
 use super::alternatives::{
     AccelChoice, Access, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader, NicModel,
     RelayAgent, Restart, Switch, TftpBackend, Tpm, UnknownClients, Via,
@@ -100,6 +101,10 @@ pub struct RawLab {
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
     pub expect: Keyed<RawExpect>,
+    /// What is done to nodes while the lab is up, by name.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
+    pub action: Keyed<RawAction>,
     /// Only in an overlay: entries of the underlying files to remove, such as `"expect.kubelet"`.
     #[serde(default)]
     pub remove: List<String>,
@@ -400,8 +405,8 @@ pub struct RawProcess {
     /// The network whose server, domain and name are set in its environment. Default: the only one.
     #[serde(default)]
     pub network: Field<String>,
-    /// The expectation after which it is started. Default: none; it starts with the lab, before the nodes are powered
-    /// on.
+    /// The expectation (`expect.NAME` or `NAME`), action (`action.NAME`) or process (`process.NAME`) after which it is
+    /// started. Default: none; it starts with the lab, before the nodes are powered on.
     #[serde(default)]
     pub after: Field<String>,
     /// Files and folders that it is given, by the path at which it sees them: `"/etc/dnsmasq.conf" = "dnsmasq.conf"`,
@@ -745,7 +750,7 @@ pub enum RawStart {
     Auto,
     /// By `dryrack power on`.
     Manual,
-    /// Once an expectation is met.
+    /// After an expectation, an action or a process.
     After(Field<String>),
 }
 

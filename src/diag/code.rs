@@ -199,11 +199,14 @@ codes! {
     ThatOrNever = "L401": "an expectation needs exactly one of `that` and `never`",
     BadRegex = "L402": "invalid regular expression",
     UnknownExpect = "L403": "unknown expectation",
-    AfterCycle = "L404": "expectations wait for each other",
+    AfterCycle = "L404": "expectations, actions or processes wait for each other",
     AfterNever = "L405": "an expectation waits for a `never`",
     NoNodes = "L406": "an expectation has no nodes",
     BadCheck = "L407": "a check can never succeed or fail",
     IdleSetting = "L408": "a setting has no effect",
+    UnknownAction = "L409": "unknown action",
+    NeverReady = "L410": "nothing shows that a process is ready",
+    BadAction = "L411": "an action cannot be done",
 }
 
 impl Code {

@@ -232,6 +232,9 @@ impl Fact {
             | Known::Probed { .. }
             | Known::ExpectationDecided { .. }
             | Known::Judged { .. }
+            | Known::ActionStarted { .. }
+            | Known::ActionDone { .. }
+            | Known::ActionFailed { .. }
             | Known::Commanded { .. } => return None,
         };
         Some(Self { at: event.at, told })

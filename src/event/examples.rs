@@ -7,7 +7,7 @@ use super::{
     BootedFrom, Event, FileRole, Kind, Known, LearnedBy, LearnedFrom, RouterSeen, RpcCode, RunTime,
     ScreenMode, Stage, TftpMode,
 };
-use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
+use crate::name::{ActionName, ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
 /// Creates an event at a time in milliseconds.
 pub(crate) fn event(ms: u64, node: Option<&str>, kind: Known) -> Event {
@@ -91,6 +91,7 @@ pub(crate) fn probed(expect: &str, ok: bool, seen: &str) -> Known {
         seen: seen.to_owned(),
         output: None,
         evidence: Vec::new(),
+        leader: None,
     }
 }
 
@@ -108,7 +109,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         Just("guest".to_owned()),
     ];
     let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
-    let kind = (0..47u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+    let kind = (0..50u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
         .prop_map(|(which, one, two, flag, number, expect, stage)| {
             let expect = ExpectName::new(expect).unwrap();
             match which {
@@ -239,6 +240,13 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                         prefixes: vec!["fd00:83::/64".parse().unwrap()],
                     }),
                 },
+                47 => Known::ActionStarted {
+                    action: ActionName::new("cut").unwrap(),
+                    what: one,
+                    nodes: if flag { vec![NodeName::new("b").unwrap()] } else { Vec::new() },
+                },
+                48 => Known::ActionDone { action: ActionName::new("cut").unwrap() },
+                49 => Known::ActionFailed { action: ActionName::new("cut").unwrap(), why: one },
                 46 => Known::MediumSet { drive: one, medium: flag.then_some(two) },
                 44 => Known::CaptureIncomplete { why: one, lost: flag.then_some(number) },
                 26 => Known::Omitted { service: one.as_str().into(), count: number },
@@ -249,6 +257,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                     seen: one,
                     output: flag.then(|| "probe/it.a.txt".into()),
                     evidence: flag.then(|| "node a: Ready is Unknown".into()).into_iter().collect(),
+                    leader: flag.then(|| NodeName::new("a").unwrap()),
                 },
                 20 => Known::ExpectationDecided { expect, met: flag, seen: one },
                 21 => Known::StepDone { step: number as usize, text: one },

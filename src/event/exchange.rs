@@ -111,6 +111,9 @@ impl Known {
             | Self::Probed { .. }
             | Self::ExpectationDecided { .. }
             | Self::Judged { .. }
+            | Self::ActionStarted { .. }
+            | Self::ActionDone { .. }
+            | Self::ActionFailed { .. }
             | Self::Commanded { .. } => None,
         }
     }

@@ -13,7 +13,7 @@ use super::words::{
     DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, ScreenMode,
     Service, Severity, Source, StopState, TftpMode, TftpOutcome, Transport, UnreachableCause,
 };
-use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
+use crate::name::{ActionName, ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
 /// The kinds of event that this crate emits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -554,6 +554,9 @@ pub enum Known {
         /// Lines that show why it failed, of a check that collects them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         evidence: Vec<String>,
+        /// The node that leads the cluster, if the probe is of one and a node of the lab leads it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leader: Option<NodeName>,
     },
     /// An expectation was decided for a node (or for the lab, without node).
     ExpectationDecided {
@@ -568,6 +571,28 @@ pub enum Known {
     Judged {
         /// Whether none was missed.
         met: bool,
+    },
+    /// The time of an action has come, and its nodes were chosen.
+    ActionStarted {
+        /// The action.
+        action: ActionName,
+        /// What is done.
+        what: String,
+        /// The nodes to which it is done; empty for a command in the lab's network namespace.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        nodes: Vec<NodeName>,
+    },
+    /// An action took effect on all its nodes.
+    ActionDone {
+        /// The action.
+        action: ActionName,
+    },
+    /// An action failed, which ends a run that nobody operates by hand.
+    ActionFailed {
+        /// The action.
+        action: ActionName,
+        /// The reason.
+        why: String,
     },
     /// A client sent a command to the control socket.
     Commanded {
@@ -711,6 +736,9 @@ impl Known {
             | Self::Probed { .. }
             | Self::ExpectationDecided { .. }
             | Self::Judged { .. }
+            | Self::ActionStarted { .. }
+            | Self::ActionDone { .. }
+            | Self::ActionFailed { .. }
             | Self::Commanded { .. } => None,
         }
     }
@@ -778,6 +806,9 @@ impl Known {
             | Self::Probed { .. }
             | Self::ExpectationDecided { .. }
             | Self::Judged { .. }
+            | Self::ActionStarted { .. }
+            | Self::ActionDone { .. }
+            | Self::ActionFailed { .. }
             | Self::Commanded { .. } => None,
         }
     }
@@ -794,7 +825,10 @@ impl Known {
             | Self::StageReached { .. }
             | Self::Booted { .. }
             | Self::ExpectationDecided { .. }
-            | Self::Judged { .. } => Source::Run,
+            | Self::Judged { .. }
+            | Self::ActionStarted { .. }
+            | Self::ActionDone { .. }
+            | Self::ActionFailed { .. } => Source::Run,
             Self::PoweredOn {}
             | Self::PoweredOff { .. }
             | Self::Reset { .. }

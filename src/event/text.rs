@@ -142,6 +142,7 @@ impl Known {
             Self::Booted { .. } => "boot",
             Self::Probed { .. } => "probe",
             Self::ExpectationDecided { .. } | Self::Judged { .. } => "expect",
+            Self::ActionStarted { .. } | Self::ActionDone { .. } | Self::ActionFailed { .. } => "action",
             Self::Commanded { .. } => "command",
         }
     }
@@ -164,6 +165,9 @@ impl Known {
             | Self::Probed { .. }
             | Self::ExpectationDecided { .. }
             | Self::Judged { .. }
+            | Self::ActionStarted { .. }
+            | Self::ActionDone { .. }
+            | Self::ActionFailed { .. }
             | Self::Commanded { .. }
             | Self::StepDone { .. }
             | Self::StepFailed { .. }
@@ -444,6 +448,13 @@ impl Known {
             Self::ExpectationDecided { expect, met: false, seen } => format!("{expect}: missed: {seen}"),
             Self::Judged { met: true } => "every expectation was met".to_owned(),
             Self::Judged { met: false } => "an expectation was missed".to_owned(),
+            Self::ActionStarted { action, what, nodes } => {
+                let nodes: Vec<_> = nodes.iter().map(|node| node.as_str()).collect();
+                let of = if nodes.is_empty() { String::new() } else { format!(" of {}", nodes.join(", ")) };
+                format!("{action}: {what}{of}")
+            }
+            Self::ActionDone { action } => format!("{action}: done"),
+            Self::ActionFailed { action, why } => format!("{action}: failed: {why}"),
             Self::Commanded { what } => what.clone(),
         }
     }

@@ -3,7 +3,8 @@
 use super::count;
 use crate::event::Ago;
 use crate::lab::{
-    Check, Expectation, HttpCheck, Installed, KubernetesCheck, ObservedCheck, Polarity, ProbedCheck,
+    Action, Check, Chosen, Deed, Expectation, HttpCheck, Installed, KubernetesCheck, ObservedCheck, Polarity,
+    ProbedCheck,
 };
 
 /// Returns the description of an expectation: `stage os within 15m`, `never console /Kernel panic/`.
@@ -19,6 +20,49 @@ pub fn describe(expectation: &Expectation) -> String {
     let holds = Some(expectation.holds).filter(|holds| !holds.is_zero());
     let holds = holds.map(|holds| format!(" for {}", Ago(holds))).unwrap_or_default();
     format!("{check}{quorum}{within}{holds}")
+}
+
+/// Returns what an action does, without its nodes: `power force-off`, `reinstall with blank disks`.
+pub fn deed(deed: &Deed) -> String {
+    match deed {
+        Deed::Power(power) => format!("power {}", power.as_str()),
+        Deed::Link { nics, up } => {
+            let nics: std::collections::BTreeSet<_> = nics.values().map(|nic| nic.as_str()).collect();
+            let nics: Vec<_> = nics.into_iter().collect();
+            format!("link {} {}", nics.join(", "), if *up { "up" } else { "down" })
+        }
+        Deed::Media { drive, file, eject } => {
+            let drive = drive.as_ref().map(|drive| format!(" ({drive})")).unwrap_or_default();
+            let file = file.as_ref().map(|file| format!(" {}", file.display())).unwrap_or_default();
+            format!("{}{file}{drive}", if *eject { "eject" } else { "insert" })
+        }
+        Deed::BootNext(target) => format!("boot {} once", target.as_str()),
+        Deed::Reinstall { wipe: false } => "reinstall".to_owned(),
+        Deed::Reinstall { wipe: true } => "reinstall with new disks".to_owned(),
+        Deed::Command(run) => format!("run {run}"),
+        Deed::Ssh { user, run, .. } => format!("run by ssh as {user}: {run}"),
+    }
+}
+
+/// Returns the description of an action: `power force-off of the leader that three saw, 5s after expectation three`.
+pub fn describe_action(action: &Action) -> String {
+    let of = match &action.nodes {
+        Chosen::Nodes(nodes) if nodes.is_empty() => String::new(),
+        Chosen::Nodes(nodes) => {
+            let nodes: Vec<_> = nodes.iter().map(|node| node.as_str()).collect();
+            format!(" of {}", nodes.join(", "))
+        }
+        Chosen::Leader(expect) => format!(" of the leader that `{expect}` saw"),
+        Chosen::Any(count) => format!(" of the first {count} that are on"),
+    };
+    let delay = Some(action.delay).filter(|delay| !delay.is_zero());
+    let delay = delay.map(|delay| format!(" {}", Ago(delay))).unwrap_or_default();
+    let after = match &action.after {
+        Some(after) => format!("{delay} after `{after}`"),
+        None if delay.is_empty() => String::new(),
+        None => format!("{delay} after the lab is up"),
+    };
+    format!("{}{of}{after}", deed(&action.deed))
 }
 
 fn check(check: &Check) -> String {
@@ -58,7 +102,10 @@ fn probed(check: &ProbedCheck) -> String {
             Some(run) => format!("ssh {user}: {run}{json}"),
             None => format!("ssh {user}"),
         },
-        ProbedCheck::Etcd { members, port: _ } => {
+        ProbedCheck::Etcd { members, healthy: Some(healthy), port: _ } => {
+            format!("etcd with {healthy} of {members} members healthy and one leader")
+        }
+        ProbedCheck::Etcd { members, healthy: None, port: _ } => {
             format!("etcd with {members} healthy members and one leader")
         }
         ProbedCheck::Kubernetes(check) => kubernetes(check),

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::count;
+use super::life::{ActionItem, Gate, Gone, Passage};
 use super::prospects::{Awaited, Prospects};
 use super::quorum::Quorum;
 use super::subject::{Subject, is_probed};
-use super::{Decision, Outcome, Verdict, WantedProbe};
+use super::{Decision, Verdict, WantedProbe};
 use crate::event::{Event, Kind, Known, RunTime};
-use crate::lab::{Check, Expectation, ObservedCheck, Polarity, ProbedCheck};
-use crate::name::{ExpectName, NodeName, ProcessName};
+use crate::lab::{Action, Check, Expectation, ObservedCheck, Polarity, ProbedCheck};
+use crate::name::{ActionName, ExpectName, NodeName, ProcessName, Trigger};
 use crate::observe::{NodeView, Snapshot, Telling};
 use crate::plan::Plan;
 
@@ -20,54 +21,50 @@ use crate::plan::Plan;
 /// torn down.
 #[derive(Debug, Clone)]
 pub struct Judge {
-    items: Vec<Item>,
+    pub(super) items: Vec<Item>,
+    pub(super) actions: Vec<ActionItem>,
     /// The latest instant seen.
-    now: RunTime,
+    pub(super) now: RunTime,
     /// Whether the lab is being torn down: further events are ignored.
     finished: bool,
     decisions: Vec<Decision>,
     /// What can still start, if nobody operates the lab by hand.
-    prospects: Option<Prospects>,
+    pub(super) prospects: Option<Prospects>,
 }
 
 /// One expectation.
 #[derive(Debug, Clone)]
-struct Item {
-    expectation: Expectation,
-    gate: Gate,
-    subjects: Vec<Subject>,
+pub(super) struct Item {
+    pub(super) expectation: Expectation,
+    pub(super) gate: Gate,
+    pub(super) subjects: Vec<Subject>,
     /// The nodes that are judged together, if some of them are enough.
     quorum: Option<Quorum>,
-}
-
-/// Whether the time of an expectation has started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gate {
-    /// Waits for the item with that index.
-    After(usize),
-    /// From the start of the run; its time counts from when the lab is up.
-    WithLab,
-    /// Since that instant.
-    Since(RunTime),
 }
 
 impl Judge {
     /// Creates the judge of expectations.
     pub fn new(expectations: &BTreeMap<ExpectName, Expectation>) -> Self {
-        let position = |name: &ExpectName| expectations.keys().position(|other| other == name);
         let items = expectations.values().map(|expectation| Item {
-            gate: expectation.after.as_ref().and_then(position).map_or(Gate::WithLab, Gate::After),
+            gate: expectation.after.clone().map_or(Gate::WithLab, Gate::After),
             subjects: subjects(expectation),
             quorum: Quorum::new(expectation),
             expectation: expectation.clone(),
         });
         Self {
             items: items.collect(),
+            actions: Vec::new(),
             now: RunTime::START,
             finished: false,
             decisions: Vec::new(),
             prospects: None,
         }
+    }
+
+    /// Adds the actions of the lab.
+    #[must_use]
+    pub fn with_actions(self, actions: &BTreeMap<ActionName, Action>) -> Self {
+        Self { actions: actions.values().cloned().map(ActionItem::new).collect(), ..self }
     }
 
     /// Misses expectations as soon as nothing in the plan can fulfil them any more: nobody operates the lab by hand.
@@ -109,7 +106,7 @@ impl Judge {
             {
                 self.count(event.node.as_ref(), known);
             }
-            Known::Probed { expect, ok, seen, output, evidence } => {
+            Known::Probed { expect, ok, seen, output, evidence, leader: _ } => {
                 let whole = output.as_ref().map(|path| format!(", whole output in {}", path.display()));
                 let seen = seen.clone() + &whole.unwrap_or_default();
                 self.hear(expect, event.node.as_ref(), *ok, &seen, evidence, present);
@@ -163,6 +160,9 @@ impl Judge {
             | Known::Booted { .. }
             | Known::ExpectationDecided { .. }
             | Known::Judged { .. }
+            | Known::ActionStarted { .. }
+            | Known::ActionDone { .. }
+            | Known::ActionFailed { .. }
             | Known::Commanded { .. } => {}
         }
         self.settle(event.at, present);
@@ -207,19 +207,21 @@ impl Judge {
     /// Returns the next instant at which time alone may decide an expectation.
     pub fn next_deadline(&self, present: &Snapshot) -> Option<RunTime> {
         let open = self.items.iter().filter(|item| !matches!(item.gate, Gate::After(_)));
+        let actions = self.actions.iter().filter_map(|item| item.due(present.up));
+        let ready = self.ready_deadlines(present);
         let deadlines = open.flat_map(|item| {
             let subjects = item.subjects.iter().filter(|subject| subject.is_open());
             subjects.filter_map(|subject| subject.deadline(&item.expectation, item.since(present.up)))
         });
-        deadlines.min()
+        deadlines.chain(actions).chain(ready).min()
     }
 
     /// Tells whether everything is decided except what stays open until the end of the run.
     pub fn done(&self) -> bool {
+        let is_decided =
+            |index: usize| self.items[index].subjects.iter().all(|s| !s.is_open()) || self.is_endless(index);
         self.finished
-            || (0..self.items.len()).all(|index| {
-                self.items[index].subjects.iter().all(|s| !s.is_open()) || self.is_endless(index)
-            })
+            || (0..self.items.len()).all(is_decided) && !self.actions.iter().any(ActionItem::is_open)
     }
 
     /// Returns the state of every expectation, in the order of their names.
@@ -242,14 +244,14 @@ impl Judge {
         self.finished = true;
         let at = self.now;
         for index in 0..self.items.len() {
-            let barred = match self.items[index].gate {
-                Gate::After(other) => Some(self.items[other].expectation.name.clone()),
+            let barred = match &self.items[index].gate {
+                Gate::After(trigger) => Some(format!("the run ended before {}", Passage(trigger))),
                 Gate::WithLab | Gate::Since(_) => None,
             };
             let Item { expectation, subjects, .. } = &mut self.items[index];
             for subject in subjects.iter_mut().filter(|subject| subject.is_open()) {
                 match &barred {
-                    Some(other) => subject.bar(at, format!("the run ended before `{other}` was met")),
+                    Some(why) => subject.bar(at, why.clone()),
                     None => {
                         let node = subject.node.as_ref().and_then(|node| present.nodes.get(node));
                         subject.finish(expectation, at, node);
@@ -329,31 +331,8 @@ impl Judge {
         if self.finished {
             return;
         }
-        while self.open_gates() | self.decide(present) | self.give_up(present) {}
+        while self.open_gates(present) | self.decide(present) | self.give_up(present) {}
         self.announce();
-    }
-
-    /// Starts what waited for a met expectation, and cancels what waited for a missed one.
-    fn open_gates(&mut self) -> bool {
-        let mut changed = false;
-        for index in 0..self.items.len() {
-            let Gate::After(other) = self.items[index].gate else { continue };
-            let Item { expectation: first, subjects, .. } = &self.items[other];
-            let outcomes = || subjects.iter().map(Subject::outcome);
-            let missed = outcomes().flatten().find(|outcome| !outcome.is_met()).and_then(Outcome::at);
-            let why = format!("`{}` was missed", first.name);
-            if let Some(at) = missed {
-                for subject in self.items[index].subjects.iter_mut().filter(|subject| subject.is_open()) {
-                    subject.bar(at, why.clone());
-                    changed = true;
-                }
-            } else if outcomes().all(|outcome| outcome.is_some()) {
-                let met = outcomes().flatten().filter_map(Outcome::at).max();
-                self.items[index].gate = Gate::Since(met.unwrap_or(self.now));
-                changed = true;
-            }
-        }
-        changed
     }
 
     /// Decides by stages, unexpected ends and the time.
@@ -441,27 +420,29 @@ impl Judge {
         subject: &Subject,
         present: &Snapshot,
     ) -> Option<String> {
-        let awaited = |name: &ExpectName| {
-            let Some(other) = self.items.iter().position(|item| item.expectation.name == *name) else {
-                return Awaited::Possible;
-            };
-            let mut outcomes = self.items[other].subjects.iter().filter_map(Subject::outcome);
-            if outcomes.any(|outcome| !outcome.is_met()) {
-                Awaited::Missed
-            } else if other == index || self.waits_for(other, index) {
-                Awaited::Judged
-            } else {
-                Awaited::Possible
-            }
+        let this = Trigger::Expect(self.items[index].expectation.name.clone());
+        let awaited = |trigger: &Trigger| match self.passed(trigger, present) {
+            Gone::Never(..) => Awaited::Missed,
+            Gone::At(_) => Awaited::Possible,
+            Gone::NotYet if self.waits_for(trigger, &this) => Awaited::Judged,
+            Gone::NotYet => Awaited::Possible,
         };
         // They may power nodes on, too.
-        let commands = self.items.iter().enumerate().any(|(other, item)| {
+        let commands = self.items.iter().any(|item| {
             matches!(item.expectation.check, Check::Probed(ProbedCheck::Command { .. }))
                 && item.subjects.iter().any(Subject::is_open)
-                && !self.waits_for(other, index)
+                && !self.waits_for(&Trigger::Expect(item.expectation.name.clone()), &this)
         });
+        let by_hand = |node: &NodeName| {
+            commands
+                || self.actions.iter().any(|item| {
+                    let it = Trigger::Action(item.action.name.clone());
+                    item.is_open() && item.may_power_on(node) && !self.waits_for(&it, &this)
+                })
+        };
         let Item { expectation, quorum, .. } = &self.items[index];
-        let powered = |node: &NodeName| prospects.never_powered_on(node, present, commands, awaited);
+        let powered =
+            |node: &NodeName| prospects.never_powered_on(node, present, by_hand(node), awaited);
         match (&expectation.check, &subject.node) {
             (Check::Observed(ObservedCheck::Process { process, .. }), _) => {
                 prospects.never_started(process, present, awaited)
@@ -469,22 +450,9 @@ impl Judge {
             (_, Some(node)) => powered(node),
             (_, None) => match quorum {
                 Some(quorum) => quorum.hopeless(powered),
-                None => expectation.nodes.iter().find_map(powered),
+                None => expectation.nodes.iter().filter_map(powered).nth(spare(expectation)),
             },
         }
-    }
-
-    /// Tells whether an expectation waits for another one, directly or not.
-    fn waits_for(&self, mut index: usize, other: usize) -> bool {
-        // A chain of `after` without a cycle is never longer than the number of expectations.
-        for _ in 0..=self.items.len() {
-            match self.items[index].gate {
-                Gate::After(next) if next == other => return true,
-                Gate::After(next) => index = next,
-                Gate::WithLab | Gate::Since(_) => return false,
-            }
-        }
-        false
     }
 
     /// Queues the decisions that were not returned yet.
@@ -505,30 +473,27 @@ impl Judge {
 
     /// Tells whether an expectation is open until the end of the run, or waits for one that is.
     fn is_endless(&self, index: usize) -> bool {
-        let mut index = index;
-        // A chain of `after` without a cycle is never longer than the number of expectations.
-        for _ in 0..=self.items.len() {
-            let item = &self.items[index];
-            if item.expectation.sense == Polarity::Never && item.expectation.within.is_none() {
-                return true;
-            }
-            match item.gate {
-                Gate::After(other) => index = other,
-                Gate::WithLab | Gate::Since(_) => return false,
-            }
-        }
-        true
+        let is_endless =
+            |item: &Item| item.expectation.sense == Polarity::Never && item.expectation.within.is_none();
+        let of = Trigger::Expect(self.items[index].expectation.name.clone());
+        // What waits for itself never comes; a checked lab has no such cycle.
+        self.is_ring(&of)
+            || self.chain(&of).any(|trigger| match trigger {
+                Trigger::Expect(name) => self.item(&name).is_some_and(is_endless),
+                Trigger::Action(_) | Trigger::Process(_) => false,
+            })
     }
 }
 
 impl Item {
+    /// Tells whether a verdict of it is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.subjects.iter().any(Subject::is_open)
+    }
+
     /// Returns when its time started, if it has.
     fn since(&self, up: Option<RunTime>) -> Option<RunTime> {
-        match self.gate {
-            Gate::After(_) => None,
-            Gate::WithLab => up,
-            Gate::Since(at) => Some(at),
-        }
+        self.gate.since(up)
     }
 }
 
@@ -562,9 +527,22 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
 fn death(subject: &Subject, of: &Expectation, nodes: &BTreeMap<NodeName, NodeView>) -> Option<String> {
     match &subject.node {
         Some(node) => nodes.get(node)?.dead.clone(),
-        None => of.nodes.iter().find_map(|node| {
-            let why = nodes.get(node)?.dead.as_ref()?;
-            Some(format!("{node}: {why}"))
-        }),
+        None => {
+            let dead = of.nodes.iter().filter_map(|node| {
+                let why = nodes.get(node)?.dead.as_ref()?;
+                Some(format!("{node}: {why}"))
+            });
+            dead.clone().nth(spare(of)).and(dead.clone().next())
+        }
+    }
+}
+
+/// Returns how many of the nodes of an expectation it does not need.
+fn spare(of: &Expectation) -> usize {
+    match &of.check {
+        Check::Probed(ProbedCheck::Etcd { healthy: Some(healthy), .. }) => {
+            of.nodes.len().saturating_sub(*healthy)
+        }
+        Check::Probed(_) | Check::Observed(_) => 0,
     }
 }

@@ -1,4 +1,4 @@
-//! Expectations, judged by the current state and by events: what must, or must never, happen.
+//! Expectations, judged by the current state and by events: what must, or must never, happen; and when actions are due.
 //!
 //! Reads no clock and does no I/O: events and instants come in, decisions come out, and [`Judge::wanted`] lists the
 //! probes that the caller should run.
@@ -10,13 +10,16 @@
 //!    └──────────────▶ not reached          └──────────────────────────▶ missed   (of a `never`: met)
 //! ```
 //!
-//! * Time runs from the instant at which `after` was met for all its nodes, else from
+//! * Time runs from the instant at which `after` came (an expectation met for all its nodes, an action done, a process
+//!   ready), else from
 //!   [`LabUp`](crate::event::Known::LabUp), even for a node with `start = "manual"`. Events count from the start of the
 //!   run.
 //! * A check has to become true `within` that time, and then has to stay true for `holds`, which may end later. A
 //!   console line, once printed, stays true.
 //! * Counted checks (boots, fetches) count from the start of the run, whenever the time starts; a number that was
 //!   exceeded is missed at once.
+//! * An action is due once, when its `after` came and its delay is over; then [`Judge::due`] returns it. A trial is not
+//!   over while one is due or in progress.
 //! * A machine that ended unexpectedly, or that QEMU stopped for good, can no longer meet anything. One that powers
 //!   itself off can: a user may start it again.
 //! * With a quorum, there is one verdict for all nodes: the check is true while at least so many of them meet it at the
@@ -28,6 +31,7 @@
 mod count;
 mod describe;
 mod judge;
+mod life;
 mod prospects;
 mod quorum;
 mod subject;
@@ -37,7 +41,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Ago, RunTime};
 use crate::name::{ExpectName, NodeName};
 
-pub use describe::describe;
+pub use describe::{deed, describe, describe_action};
 pub use judge::Judge;
 pub use prospects::Prospects;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::event::Stage;
 use crate::lab::{Restart, Start};
-use crate::name::{ExpectName, NodeName, ProcessName};
+use crate::name::{NodeName, ProcessName, Trigger};
 use crate::observe::{Power, ProcessView, Snapshot};
 use crate::plan::{Plan, Step};
 
@@ -22,22 +22,22 @@ pub struct Prospects {
 /// When a process starts, and what its end means.
 #[derive(Debug, Clone)]
 struct ProcessProspect {
-    /// The expectation after which it starts.
-    after: Option<ExpectName>,
+    /// What it starts after.
+    after: Option<Trigger>,
     /// The exit code that is not a failure.
     exit: i32,
     /// Whether it is started again after a failure.
     restarts: bool,
 }
 
-/// How far an expectation is that something waits for.
+/// How far something is that something else waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Awaited {
-    /// It is met, or may be met without the one that is judged.
+    /// It came, or may come without the expectation that is judged.
     Possible,
-    /// It is the one that is judged, or waits for it.
+    /// It is the expectation that is judged, or waits for it.
     Judged,
-    /// It was missed.
+    /// It will not come.
     Missed,
 }
 
@@ -56,28 +56,38 @@ impl Prospects {
         Self { nodes: nodes.collect(), processes: processes.collect() }
     }
 
+    /// Returns what a process starts after.
+    pub(super) fn after(&self, name: &ProcessName) -> Option<&Trigger> {
+        self.processes.get(name)?.after.as_ref()
+    }
+
+    /// Tells whether a process is started again after its end.
+    pub(super) fn restarts(&self, name: &ProcessName) -> bool {
+        self.processes.get(name).is_some_and(|process| process.restarts)
+    }
+
     /// Returns the reason why a process will never start, if so.
     pub(super) fn never_started(
         &self,
         name: &ProcessName,
         present: &Snapshot,
-        awaited: impl Fn(&ExpectName) -> Awaited,
+        awaited: impl Fn(&Trigger) -> Awaited,
     ) -> Option<String> {
         let after = self.processes.get(name)?.after.as_ref()?;
         let waits = !present.processes.contains_key(name) && awaited(after) == Awaited::Missed;
-        waits.then(|| format!("`{name}` was never started, because `{after}` was missed"))
+        waits.then(|| format!("`{name}` was never started, because {}", missed(after)))
     }
 
     /// Returns the reason why a node will never be powered on, if so.
     ///
-    /// `commands` tells whether a `command` check is open that does not wait for the expectation that is judged: it may
-    /// power nodes on, too.
+    /// `commands` tells whether a `command` check or an action is open that does not wait for the expectation that is
+    /// judged and that may power on the node, too.
     pub(super) fn never_powered_on(
         &self,
         name: &NodeName,
         present: &Snapshot,
         commands: bool,
-        awaited: impl Fn(&ExpectName) -> Awaited,
+        awaited: impl Fn(&Trigger) -> Awaited,
     ) -> Option<String> {
         let was_on = present
             .nodes
@@ -89,7 +99,7 @@ impl Prospects {
         match self.nodes.get(name)? {
             Start::WithLab => None,
             Start::After(after) => (awaited(after) == Awaited::Missed)
-                .then(|| format!("{name} was never powered on, because `{after}` was missed")),
+                .then(|| format!("{name} was never powered on, because {}", missed(after))),
             Start::Manual => {
                 self.failed(present).map(|how| format!("{name} was never powered on, and {how}"))
             }
@@ -97,7 +107,7 @@ impl Prospects {
     }
 
     /// Tells whether a process runs, or can start before the expectation that is judged is decided.
-    fn could_act(&self, present: &Snapshot, awaited: impl Fn(&ExpectName) -> Awaited) -> bool {
+    fn could_act(&self, present: &Snapshot, awaited: impl Fn(&Trigger) -> Awaited) -> bool {
         self.processes.iter().any(|(name, prospect)| match present.processes.get(name) {
             Some(process) => process.ended.is_none() || prospect.restarts,
             None => prospect.after.as_ref().is_none_or(|after| awaited(after) == Awaited::Possible),
@@ -110,5 +120,14 @@ impl Prospects {
             let ended = present.processes.get(name).and_then(|ProcessView { ended, .. }| ended.as_ref())?;
             (ended.exit != Some(prospect.exit)).then(|| ended.how.clone())
         })
+    }
+}
+
+/// Returns the reason why something that waits for a trigger does not start, after `because`.
+fn missed(trigger: &Trigger) -> String {
+    match trigger {
+        Trigger::Expect(name) => format!("`{name}` was missed"),
+        Trigger::Action(name) => format!("action `{name}` was not done"),
+        Trigger::Process(name) => format!("process `{name}` was not ready"),
     }
 }

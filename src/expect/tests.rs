@@ -64,7 +64,7 @@ impl Wording for Expectation {
         Self { holds: seconds(time), ..self }
     }
     fn after(self, name: &str) -> Self {
-        Self { after: Some(ExpectName::new(name).unwrap()), ..self }
+        Self { after: Some(name.parse().unwrap()), ..self }
     }
     fn never(self) -> Self {
         Self { sense: Polarity::Never, ..self }
@@ -331,13 +331,23 @@ fn a_machine_that_died_meets_nothing_any_more() {
     let list = [
         expect("os", ObservedCheck::Stage(Stage::Os)).of(&["a", "b"]).within(60),
         expect("panic", line("panic")).never(),
-        expect("etcd", ProbedCheck::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("os"),
+        expect("etcd", ProbedCheck::Etcd { port: 2379, members: 2, healthy: None })
+            .of(&["a", "b"])
+            .after("os"),
     ];
     assert_snapshot!(check(list, [(0, up()), (5, Of("a", died))]), @r"
     5s etcd missed: a: the machine died: signal 6: qemu: assertion failed
     5s os of a missed: the machine died: signal 6: qemu: assertion failed
     waiting, next at 1m
     ");
+}
+
+#[test]
+fn a_cluster_that_may_lose_a_member_outlives_a_machine() {
+    let died = || Known::MachineDied { status: "signal 9".to_owned(), stderr: Vec::new() };
+    let etcd = ProbedCheck::Etcd { port: 2379, members: 3, healthy: Some(2) };
+    let list = [expect("two", etcd).of(&["a", "b", "c"]).within(60)];
+    assert_snapshot!(check(list, [(0, up()), (5, Of("a", died())), (6, Of("b", died()))]), @"6s two missed: a: the machine died: signal 9");
 }
 
 #[test]
@@ -407,7 +417,9 @@ fn a_missed_probe_says_what_it_saw() {
 fn probes_are_wanted_while_they_can_decide() {
     let mut judge = judge([
         expect("one", ProbedCheck::Tcp { port: 22 }).of(&["a", "b"]).holds(5),
-        expect("two", ProbedCheck::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("one"),
+        expect("two", ProbedCheck::Etcd { port: 2379, members: 2, healthy: None })
+            .of(&["a", "b"])
+            .after("one"),
         expect("three", line("x")),
     ]);
     let wanted = |judge: &Trial| {
@@ -502,7 +514,7 @@ proptest! {
             expect("two", ObservedCheck::Stage(Stage::Kernel)).of(&["a", "b"]).within(20).after("one"),
             expect("three", ProbedCheck::Tcp { port: 22 }).holds(3).within(50),
             expect("four", line("a")).never().of(&["c"]).within(30),
-            expect("five", ProbedCheck::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("three"),
+            expect("five", ProbedCheck::Etcd { port: 2379, members: 2, healthy: None }).of(&["a", "b"]).after("three"),
         ]);
         let mut decided = BTreeMap::new();
         let mut note = |decisions: Vec<Decision>| {

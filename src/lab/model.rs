@@ -9,16 +9,17 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 pub use crate::config::{
-    ARCHITECTURES, AccelChoice, Access, Architecture, Bus, Chipset, Firmware, FirmwareDelays, Identity,
-    Isolation, Loader, NicModel, RelayAgent, Restart, TableKind, TftpBackend, Tpm, UnknownClients, Via,
+    ARCHITECTURES, AccelChoice, Access, Architecture, BootTarget, Bus, Chipset, Firmware, FirmwareDelays,
+    Identity, Isolation, Loader, NicModel, PowerAction, RelayAgent, Restart, TableKind, TftpBackend, Tpm,
+    UnknownClients, Via,
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
 use crate::lab::{ContainerImage, JsonValues, Origins, Pattern, Secret};
 use crate::matchbox::ignition::Version;
 use crate::name::{
-    Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
-    ProcessName, ProfileName,
+    ActionName, Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName,
+    NicName, NodeName, ProcessName, ProfileName, Trigger,
 };
 
 /// A lab: one lab file with its overlays, checked as a whole.
@@ -56,6 +57,8 @@ pub struct Lab {
     pub publish: Vec<Publish>,
     /// Expectations.
     pub expectations: BTreeMap<ExpectName, Expectation>,
+    /// What is done to nodes while it is up.
+    pub actions: BTreeMap<ActionName, Action>,
     /// Where its values were written.
     pub origins: Origins,
 }
@@ -564,8 +567,8 @@ pub enum BootDevice {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
-    /// Once an expectation is met.
-    After(ExpectName),
+    /// After an expectation, an action or a process.
+    After(Trigger),
     /// With the lab.
     WithLab,
     /// By `dryrack power on`.
@@ -656,8 +659,8 @@ pub struct Process {
     pub run: Option<String>,
     /// The network that its environment describes.
     pub network: Option<NetworkName>,
-    /// The expectation after which it is started; with the lab if `None`.
-    pub after: Option<ExpectName>,
+    /// What it is started after; with the lab if `None`.
+    pub after: Option<Trigger>,
     /// Files and folders of the host that it is given, by the path at which it sees them.
     pub files: BTreeMap<PathBuf, ProcessFile>,
     /// What shows that it is ready.
@@ -719,8 +722,8 @@ pub struct Expectation {
     pub name: ExpectName,
     /// The nodes that it applies to; each must meet it. Empty for a check of the lab as a whole (`command`).
     pub nodes: Vec<NodeName>,
-    /// The expectation after which its timeout starts; the lab's start if `None`.
-    pub after: Option<ExpectName>,
+    /// What its timeout starts after; the lab's start if `None`.
+    pub after: Option<Trigger>,
     /// Timeout. For `never`: how long it is watched (`None`: to the end of the run).
     pub within: Option<Duration>,
     /// How long the check must keep succeeding.
@@ -732,6 +735,81 @@ pub struct Expectation {
     pub sense: Polarity,
     /// What is checked.
     pub check: Check,
+}
+
+/// Something that is done once, while the lab is up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Action {
+    /// Its name.
+    pub name: ActionName,
+    /// What it comes after; the lab's start if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Trigger>,
+    /// How long after that.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    pub delay: Duration,
+    /// To which nodes it is done.
+    pub nodes: Chosen,
+    /// What is done.
+    #[serde(rename = "do")]
+    pub deed: Deed,
+}
+
+/// The nodes to which an action is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Chosen {
+    /// These; none for a command in the lab's network namespace.
+    Nodes(Vec<NodeName>),
+    /// The node that an expectation about a cluster last saw as its leader.
+    Leader(ExpectName),
+    /// The first ones that are on, in the order of their names.
+    Any(usize),
+}
+
+/// What an action does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deed {
+    /// Changes the power state of the nodes.
+    Power(PowerAction),
+    /// Sets the link of a NIC of each node.
+    Link {
+        /// The NIC of each node.
+        nics: BTreeMap<NodeName, NicName>,
+        /// Whether the link is up.
+        up: bool,
+    },
+    /// Inserts a medium, or ejects it.
+    Media {
+        /// The drive; the only one if left out.
+        drive: Option<DiskName>,
+        /// The image that is inserted; `None` for that of the lab file.
+        file: Option<PathBuf>,
+        /// Whether the medium is ejected instead.
+        eject: bool,
+    },
+    /// Sets what the nodes boot from at their next start.
+    BootNext(BootTarget),
+    /// Boots the nodes from the network once: sets that, and cycles their power.
+    Reinstall {
+        /// Whether their disks are made anew first.
+        wipe: bool,
+    },
+    /// Runs a command in the lab's network namespace.
+    Command(String),
+    /// Runs a command on each node over ssh.
+    Ssh {
+        /// The user.
+        user: String,
+        /// The port.
+        port: u16,
+        /// The private key; the run's own key if left out.
+        key: Option<Secret>,
+        /// The command.
+        run: String,
+    },
 }
 
 /// Whether a check must or must never succeed.
@@ -834,6 +912,9 @@ pub enum ProbedCheck {
         port: u16,
         /// Number of members; the number of nodes if left out.
         members: usize,
+        /// Number of members that must be healthy; all if left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        healthy: Option<usize>,
     },
     /// A Kubernetes cluster is ready.
     Kubernetes(Box<KubernetesCheck>),

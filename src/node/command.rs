@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::keys::Chord;
+pub use crate::lab::PowerAction as Power;
 use crate::name::{DiskName, NicName};
 use crate::plan::BootTarget;
 
@@ -41,44 +41,6 @@ impl fmt::Display for NodeCommand {
             Self::Link { nic, up } => write!(f, "link {nic} {}", if *up { "up" } else { "down" }),
             // Not which ones: they may be a password.
             Self::Keys(chords) => write!(f, "press {} keys", chords.len()),
-        }
-    }
-}
-
-/// A power action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Power {
-    /// Power on.
-    On,
-    /// Press the power button and wait until the guest has shut down (soft off, ACPI).
-    Off,
-    /// Power off at once.
-    ForceOff,
-    /// Power off at once and on again.
-    Cycle,
-    /// Reset.
-    Reset,
-    /// Raise a non-maskable interrupt.
-    Nmi,
-}
-
-impl Power {
-    /// Every action.
-    pub const ALL: [Self; 6] = [Self::On, Self::Off, Self::ForceOff, Self::Cycle, Self::Reset, Self::Nmi];
-
-    /// How long a guest may take to shut down after its power button was pressed.
-    pub const SHUTDOWN: Duration = Duration::from_secs(60);
-
-    /// Returns its name in the path of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::Off => "off",
-            Self::ForceOff => "force-off",
-            Self::Cycle => "cycle",
-            Self::Reset => "reset",
-            Self::Nmi => "nmi",
         }
     }
 }

@@ -116,6 +116,9 @@ impl Clue {
             | Known::Probed { .. }
             | Known::ExpectationDecided { .. }
             | Known::Judged { .. }
+            | Known::ActionStarted { .. }
+            | Known::ActionDone { .. }
+            | Known::ActionFailed { .. }
             | Known::Commanded { .. } => None,
         }
     }

@@ -24,12 +24,13 @@ mod waits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+pub use crate::lab::BootTarget;
 pub use boot::{Netboots, SSH_KEY};
 pub use host::check_host;
 pub use matchbox::matchbox;
 pub use model::*;
 pub use network::bearer;
-pub use node::{BootTarget, LinkPlan, Medium, NicPlan, NodeDisk, NodeKind, NodePlan, OrderBy, StartOptions};
+pub use node::{LinkPlan, Medium, NicPlan, NodeDisk, NodeKind, NodePlan, OrderBy, StartOptions};
 pub use qemu::QemuPlan;
 pub use read::{PlanError, read};
 pub use refusal::Refusal;
@@ -80,7 +81,7 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
         let power_on = |after| Step::PowerOn { node: host.name.clone(), after };
         match &host.start {
             Start::WithLab => at_start.push(power_on(None)),
-            Start::After(expect) => later.push(power_on(Some(expect.clone()))),
+            Start::After(trigger) => later.push(power_on(Some(trigger.clone()))),
             Start::Manual => {}
         }
     }
@@ -101,8 +102,8 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     for Node { name, start, .. } in lab.nodes.values() {
         match start {
             Start::WithLab => at_start.push(Step::PowerOn { node: name.clone(), after: None }),
-            Start::After(expect) => {
-                later.push(Step::PowerOn { node: name.clone(), after: Some(expect.clone()) });
+            Start::After(trigger) => {
+                later.push(Step::PowerOn { node: name.clone(), after: Some(trigger.clone()) });
             }
             Start::Manual => {}
         }
@@ -127,6 +128,7 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
         hosts,
         processes: lab.processes.keys().cloned().collect(),
         expectations: lab.expectations.clone(),
+        actions: lab.actions.clone(),
         steps,
         origins: lab.origins.clone(),
         host: facts.clone(),

@@ -12,12 +12,13 @@ use super::NodePlan;
 use crate::event::FileRole;
 use crate::lab::options::Octets;
 use crate::lab::{
-    ContainerImage, DhcpOptions, Dns, Expectation, FileRef, Identity, Isolation, Origins, ProcessFile, Ready,
-    Restart, Rpc, Secret, Service, Start, TftpBackend, UnknownClients, Via,
+    Action, ContainerImage, DhcpOptions, Dns, Expectation, FileRef, Identity, Isolation, Origins,
+    ProcessFile, Ready, Restart, Rpc, Secret, Service, Start, TftpBackend, UnknownClients, Via,
 };
 use crate::matchbox::ignition::Version;
 use crate::name::{
-    Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName, ProcessName,
+    ActionName, Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
+    ProcessName, Trigger,
 };
 
 /// The version of the JSON format of a plan.
@@ -60,6 +61,9 @@ pub struct Plan {
     pub processes: BTreeSet<ProcessName>,
     /// What must, or must never, happen.
     pub expectations: BTreeMap<ExpectName, Expectation>,
+    /// What is done to nodes while the lab is up.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub actions: BTreeMap<ActionName, Action>,
     /// The effects, in order.
     pub steps: Vec<Step>,
     /// Where the values of the lab were written.
@@ -201,9 +205,9 @@ pub enum Step {
     PowerOn {
         /// The node.
         node: NodeName,
-        /// The expectation that must be met first.
+        /// What it comes after.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        after: Option<ExpectName>,
+        after: Option<Trigger>,
     },
 }
 
@@ -808,9 +812,9 @@ pub struct ProcessPlan {
     pub folder: PathBuf,
     /// Variables added to the environment.
     pub environment: BTreeMap<String, String>,
-    /// The expectation after which it is started.
+    /// What it is started after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<ExpectName>,
+    pub after: Option<Trigger>,
     /// Files and folders of the host that it is given, by the path at which it sees them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<PathBuf, ProcessFile>,

@@ -10,7 +10,8 @@ use super::boot::Netboots;
 use super::{NetworkPlan, QemuPlan, TapPlan};
 use crate::event::{BootServers, BootSources};
 use crate::lab::{
-    Boot, BootDevice, Bus, Check, Dhcp, DhcpRelay, Firmware, Lab, Network, Node, Seed, Start, TftpBackend,
+    Boot, BootDevice, BootTarget, Bus, Check, Dhcp, DhcpRelay, Firmware, Lab, Network, Node, Seed, Start,
+    TftpBackend,
 };
 use crate::name::{Bytes, DiskName, IfName, Mac, NetworkName, NicName, NodeName};
 
@@ -110,35 +111,6 @@ pub struct NodeDisk {
     pub disk: DiskName,
     /// Its serial number.
     pub serial: String,
-}
-
-/// A boot target that overrides the boot order of a firmware.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BootTarget {
-    /// Its NICs.
-    Network,
-    /// Its disks, without USB sticks.
-    Disk,
-    /// Its CD drives.
-    Cd,
-    /// Its USB sticks.
-    Usb,
-    /// The setup menu of the firmware.
-    Setup,
-}
-
-impl BootTarget {
-    /// Returns its name in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Network => "network",
-            Self::Disk => "disk",
-            Self::Cd => "cd",
-            Self::Usb => "usb",
-            Self::Setup => "setup",
-        }
-    }
 }
 
 /// The settings that may differ from one start of a node to the next.

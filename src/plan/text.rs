@@ -7,7 +7,7 @@ use super::{
     DiskPlan, HostMachinePlan, HostNicPlan, MediumPlan, NodeKind, NodePlan, Plan, StartOptions, Step,
 };
 use crate::lab::Access;
-use crate::name::{IfName, NodeName};
+use crate::name::{IfName, NodeName, Trigger};
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,7 +135,11 @@ impl fmt::Display for Step {
             }
             Self::Process(process) => {
                 let on = process.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
-                let once = process.after.as_ref().map(|after| format!(" once `{after}` is met"));
+                let once = process.after.as_ref().map(|after| match after {
+                    Trigger::Expect(after) => format!(" once `{after}` is met"),
+                    Trigger::Action(after) => format!(" once action `{after}` is done"),
+                    Trigger::Process(after) => format!(" once process `{after}` is ready"),
+                });
                 let (name, once) = (&process.process, once.unwrap_or_default());
                 let of = process.image.as_ref().map(|image| format!(" from {image}")).unwrap_or_default();
                 let run = process.run.as_ref().map(|run| format!(": {}", run.trim())).unwrap_or_default();
@@ -145,7 +149,7 @@ impl fmt::Display for Step {
                 write!(f, "wait until process {process} is ready, at most {seconds} s: {by}")
             }
             Self::PowerOn { node, after: None } => write!(f, "power on {node}"),
-            Self::PowerOn { node, after: Some(expect) } => write!(f, "power on {node} after {expect}"),
+            Self::PowerOn { node, after: Some(after) } => write!(f, "power on {node} after {after}"),
         }
     }
 }

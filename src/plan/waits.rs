@@ -30,6 +30,9 @@ impl Plan {
             Some((Clone::clone(name), expectation.after.clone()?))
         };
         waits.expectations = self.expectations.iter().filter_map(after).collect();
+        let after =
+            |(name, action): (&_, &crate::lab::Action)| Some((Clone::clone(name), action.after.clone()?));
+        waits.actions = self.actions.iter().filter_map(after).collect();
         waits
     }
 }

@@ -13,7 +13,7 @@ use super::event_list::stamp;
 use super::text::paragraph;
 use super::trace::{Line, Tone};
 use crate::event::{RunTime, Service, Size, Stage};
-use crate::name::{NodeName, ProcessName};
+use crate::name::{NodeName, ProcessName, Trigger};
 use crate::observe::{
     BootCause, Decided, DecidedBy, NodeTimeline, ProcessSpan, SeenExchange, StageSpan, Timeline, Took,
 };
@@ -169,12 +169,24 @@ impl<'a> Walk<'a> {
     /// Returns the decision that opened the time of an expectation.
     fn gate(&self, decided: &Decided, at: RunTime) -> Option<&'a Decided> {
         let after = self.timeline.waits.expectations.get(&decided.expect)?;
-        let before = |first: &&Decided| first.expect == *after && first.at <= at;
-        self.timeline.decisions.iter().filter(before).max_by_key(|first| first.at)
+        self.met(after, at)
     }
 
     /// Returns the latest decision of an expectation.
-    fn met(&self, expect: &crate::name::ExpectName, at: RunTime) -> Option<&'a Decided> {
+    fn met(&self, trigger: &Trigger, at: RunTime) -> Option<&'a Decided> {
+        // What comes after an action comes after what the action came after.
+        let actions = &self.timeline.waits.actions;
+        let before = |trigger: &&'a Trigger| match trigger {
+            Trigger::Action(action) => actions.get(action),
+            Trigger::Expect(_) | Trigger::Process(_) => None,
+        };
+        let first = match trigger {
+            Trigger::Action(action) => {
+                std::iter::successors(actions.get(action), before).take(actions.len()).last()?
+            }
+            Trigger::Expect(_) | Trigger::Process(_) => trigger,
+        };
+        let Trigger::Expect(expect) = first else { return None };
         let before = |first: &&Decided| first.expect == *expect && first.at <= at;
         self.timeline.decisions.iter().filter(before).max_by_key(|first| first.at)
     }
@@ -444,6 +456,10 @@ mod tests {
     use crate::event::{Event, Known, PowerCause, Waits};
     use crate::name::ExpectName;
 
+    fn after(name: &str) -> Trigger {
+        Trigger::Expect(expect(name))
+    }
+
     fn expect(name: &str) -> ExpectName {
         ExpectName::new(name).unwrap()
     }
@@ -530,8 +546,8 @@ mod tests {
     #[test]
     fn nodes_and_expectations_that_come_after_others_are_a_chain() {
         let mut waits = Waits::default();
-        waits.nodes.insert(node("b"), Some(expect("first")));
-        waits.expectations.insert(expect("stays"), expect("second"));
+        waits.nodes.insert(node("b"), Some(after("first")));
+        waits.expectations.insert(expect("stays"), after("second"));
         let mut events = vec![started(waits), step(100, "create bridge")];
         events.extend(boot(100, "a", 2000));
         events.extend([event(101, None, Known::LabUp {}), decided(3100, Some("a"), "first")]);
@@ -545,8 +561,8 @@ mod tests {
     #[test]
     fn a_node_waits_for_a_process() {
         let mut waits = Waits::default();
-        waits.processes.insert(apply(), expect("up"));
-        waits.nodes.insert(node("b"), Some(expect("applied")));
+        waits.processes.insert(apply(), after("up"));
+        waits.nodes.insert(node("b"), Some(after("applied")));
         let mut events = vec![started(waits), step(100, "create bridge"), event(101, None, Known::LabUp {})];
         events.extend(boot(100, "a", 2000));
         events.push(decided(3100, Some("a"), "up"));

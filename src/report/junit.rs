@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Report, RunError};
+use super::{ActionReport, Report, RunError};
 use crate::expect::{Outcome, Verdict};
 
 /// Returns the reports as one JUnit document for Jenkins, GitLab and similar systems.
@@ -34,6 +34,7 @@ fn suite(report: &Report) -> TestSuite {
         property(part, version);
     }
     suite.add_test_cases(report.verdicts.iter().map(|verdict| judged(verdict, report)));
+    suite.add_test_cases(report.actions.iter().map(|action| acted(action, report)));
     suite.add_test_cases(
         report.run_errors.iter().enumerate().map(|(index, run_error)| faulty(run_error, index, lab)),
     );
@@ -84,6 +85,28 @@ fn judged(verdict: &Verdict, report: &Report) -> TestCase {
         case.set_system_out(full);
     } else if !outcome.output().is_empty() {
         case.set_system_out(outcome.output().join("\n"));
+    }
+    case
+}
+
+/// An action is a case that is skipped if it was not started.
+fn acted(action: &ActionReport, report: &Report) -> TestCase {
+    let ActionReport { action: name, what, nodes: _, started, ended, failed, barred } = action;
+    let result = match (started, failed) {
+        (Some(_), None) => TestCaseStatus::success(),
+        (_, Some(why)) => status(NonSuccessKind::Failure, "failed", &format!("{what}: {why}"), None),
+        (None, None) => {
+            let mut skipped = TestCaseStatus::skipped();
+            let why = barred.as_deref().unwrap_or("its time did not come");
+            skipped.set_type("not started").set_message(why);
+            skipped
+        }
+    };
+    let took = started.map(|started| ended.unwrap_or(report.ended).since(started)).unwrap_or_default();
+    let mut case = TestCase::new(format!("action {name}"), result);
+    case.set_classname(report.lab.as_str()).set_time(took);
+    if failed.is_none() && started.is_some() {
+        case.set_system_out(what.clone());
     }
     case
 }

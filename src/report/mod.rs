@@ -10,6 +10,7 @@ mod examples;
 pub mod exit;
 mod explained;
 mod junit;
+mod life;
 mod markdown;
 mod perfetto;
 mod text;
@@ -39,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{RunTime, Stage};
 use crate::expect::Verdict;
 use crate::hint::{Hint, causes};
-use crate::name::{LabName, NodeName};
+use crate::name::{ActionName, LabName, NodeName};
 use crate::observe::{Booted, NodeView, ScreenShown, Sighting};
 use crate::plan::Accel;
 
@@ -71,6 +72,9 @@ pub struct Report {
     pub verdicts: Vec<Verdict>,
     /// The result of each node.
     pub nodes: BTreeMap<NodeName, NodeReport>,
+    /// The result of each action.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<ActionReport>,
     /// Errors of the run itself.
     #[serde(rename = "errors", alias = "faults")]
     pub run_errors: Vec<RunError>,
@@ -134,6 +138,30 @@ impl NodeReport {
     pub fn with_screen(self, view: &NodeView) -> Self {
         Self { screen: view.screen.shown().cloned(), ..self }
     }
+}
+
+/// The result of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionReport {
+    /// The action.
+    pub action: ActionName,
+    /// The action as text.
+    pub what: String,
+    /// The nodes to which it was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeName>,
+    /// When it was started, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<RunTime>,
+    /// When it ended, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<RunTime>,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// Why it was not started, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub barred: Option<String>,
 }
 
 /// Who has to fix a run error.

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use super::life::life;
 use super::{NodeReport, Report, RunError, exit};
 use crate::event::{Ago, RunTime, Stage};
 use crate::expect::{Outcome, Verdict};
@@ -17,7 +18,7 @@ const LEAST: usize = 20;
 pub fn text(report: &Report, width: usize) -> String {
     let run_errors = report.run_errors.iter().map(|error| run_error(error, width));
     let leaks = report.leaks.iter().map(|leak| paragraph("cleanup incomplete: ", "  ", leak, width));
-    let parts = [nodes(report, width), verdicts(&report.verdicts, report.ended, width)];
+    let parts = [nodes(report, width), life(report, width), verdicts(&report.verdicts, report.ended, width)];
     let parts = parts.into_iter().chain(run_errors).chain(leaks).chain([summary(report, width)]);
     let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
     tame(&parts.join("\n"))

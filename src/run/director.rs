@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::action;
 use super::command::{NodeReply, RunCommand};
 use super::executor::{self, Progress, Site, UpError};
 use super::fold::Fold;
@@ -26,7 +27,7 @@ use super::record::{Recorder, run_started};
 use super::request::{Request, Until};
 use super::status::Status;
 use crate::event::{Emitter, Event, Kind, Known, RunTime, Source, StopState};
-use crate::name::NodeName;
+use crate::name::{ActionName, NodeName};
 use crate::node::{Effect, NodeCommand, NodeError};
 use crate::plan::Plan;
 use crate::report::{Leak, RunError, Whose, exit};
@@ -47,10 +48,18 @@ enum Input {
     Event(Box<Event>),
     RunCommand(RunCommand),
     Executed(Result<(), UpError>),
-    NodeDone(Result<NodeDone, JoinError>),
+    WorkDone(Result<Done, JoinError>),
     Signal,
     Lost,
     Due,
+}
+
+/// The result of work that took some time.
+pub(super) enum Done {
+    /// A client's command to a node.
+    Node(NodeDone),
+    /// An action of the lab.
+    Action(ActionName, Result<(), String>),
 }
 
 /// The result of a command to a node.
@@ -97,8 +106,8 @@ pub(super) struct Director<'a, S> {
     pub(super) recorder: Recorder,
     pub(super) prober: Prober,
     pub(super) site: Arc<S>,
-    /// Commands in progress on nodes.
-    pub(super) work: JoinSet<NodeDone>,
+    /// Commands in progress on nodes, and actions.
+    pub(super) work: JoinSet<Done>,
     pub(super) events: Emitter,
     pub(super) run_errors: Vec<RunError>,
     /// The conditions for power-ons.
@@ -178,7 +187,7 @@ impl<S: Site> Director<'_, S> {
             _ = interrupt.recv() => Input::Signal,
             _ = hang_up.recv() => Input::Signal,
             () = lost(parent) => Input::Lost,
-            Some(done) = self.work.join_next() => Input::NodeDone(done),
+            Some(done) = self.work.join_next() => Input::WorkDone(done),
             done = executor, if !executed => Input::Executed(done),
             () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Input::Due,
         }
@@ -209,7 +218,7 @@ impl<S: Site> Director<'_, S> {
             Input::RunCommand(RunCommand::Kubeconfig { expect, reply }) => {
                 self.prober.kubeconfig(expect, &self.request.plan, reply);
             }
-            Input::NodeDone(done) => reply(done),
+            Input::WorkDone(done) => self.work_done(done),
             Input::RunCommand(RunCommand::Down { why, interrupted }) => {
                 return Next::End(Reason { why, interrupted });
             }
@@ -233,6 +242,12 @@ impl<S: Site> Director<'_, S> {
         {
             return Next::End(Reason::new(RECORD_FAILED));
         }
+        // In a terminal, the user may go on with what is left.
+        if let Some((action, _)) = self.fold.failed_action()
+            && self.request.until != Until::Stopped
+        {
+            return Next::End(Reason::new(format!("action `{action}` failed")));
+        }
         match (self.request.until, self.fold.judged()) {
             (Until::Judged, Some(_)) | (Until::Met, Some(true)) => {
                 Next::End(Reason::new("every expectation is decided"))
@@ -253,7 +268,7 @@ impl<S: Site> Director<'_, S> {
                     // The run is ending already; dropping the reply reports that.
                     RunCommand::Down { .. } | RunCommand::Node { .. } | RunCommand::Kubeconfig { .. } => {}
                 },
-                Some(done) = self.work.join_next() => reply(done),
+                Some(done) = self.work.join_next() => self.work_done(done),
                 done = &mut work => return done,
             }
         }
@@ -274,7 +289,24 @@ impl<S: Site> Director<'_, S> {
         if let Err(error) = node.capabilities().check(name, &command) {
             return NodeDone { result: Err(error), reply }.tell();
         }
-        self.work.spawn(async move { NodeDone { result: node.carry_out(command).await, reply } });
+        self.work.spawn(async move { Done::Node(NodeDone { result: node.carry_out(command).await, reply }) });
+    }
+
+    /// Starts an action on its nodes: its end is another input.
+    fn act(&mut self, name: &ActionName, nodes: &[NodeName]) {
+        let Some(action) = self.request.plan.actions.get(name) else { return };
+        let work = action::work(&self.request.plan, &action.deed, nodes, &self.site, &self.prober);
+        let name = name.clone();
+        self.work.spawn(async move { Done::Action(name, work.await) });
+    }
+
+    fn work_done(&mut self, done: Result<Done, JoinError>) {
+        match done {
+            Ok(Done::Node(done)) => done.tell(),
+            Ok(Done::Action(action, Ok(()))) => self.emit(Known::ActionDone { action }),
+            Ok(Done::Action(action, Err(why))) => self.emit(Known::ActionFailed { action, why }),
+            Err(error) => tracing::error!(%error, "a command to a node broke off"),
+        }
     }
 
     fn status(&self) -> Status {
@@ -309,6 +341,11 @@ impl<S: Site> Director<'_, S> {
                 self.run_errors.push(record_error(&error));
             }
         }
+        for event in &all {
+            if let Kind::Known(Known::ActionStarted { action, nodes, .. }) = &event.kind {
+                self.act(action, nodes);
+            }
+        }
         self.prober.set_wanted(self.fold.wanted());
         if self.fold.progress() != &*self.progress.borrow() {
             self.progress.send_replace(self.fold.progress().clone());
@@ -320,8 +357,11 @@ impl<S: Site> Director<'_, S> {
         let codes = self.run_errors.iter().map(|run_error| run_error.whose.exit());
         let codes = codes.chain((!leaks.is_empty()).then_some(exit::LEFT));
         // An interrupted trial decides nothing that was still open.
-        let missed =
-            !interrupted && (missed || !self.fold.died().is_empty() || !self.fold.failed().is_empty());
+        let missed = !interrupted
+            && (missed
+                || !self.fold.died().is_empty()
+                || !self.fold.failed().is_empty()
+                || self.fold.failed_action().is_some());
         let codes = codes.chain(missed.then_some(exit::MISSED));
         exit::worst(codes.chain(interrupted.then_some(exit::INTERRUPTED)))
     }
@@ -347,13 +387,6 @@ impl NodeDone {
     fn tell(self) {
         // The requester may be gone.
         self.reply.send(self.result).ok();
-    }
-}
-
-fn reply(done: Result<NodeDone, JoinError>) {
-    match done {
-        Ok(done) => done.tell(),
-        Err(error) => tracing::error!(%error, "a command to a node broke off"),
     }
 }
 

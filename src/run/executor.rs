@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::journal::Journal;
 use crate::event::{Emitter, Event, Known};
 use crate::hint::{Hint, chain};
-use crate::name::{ExpectName, NodeName};
+use crate::name::{NodeName, Trigger};
 use crate::node::Node;
 use crate::plan::{HostMachinePlan, Plan, Step, Undo};
 use crate::report::{Leak, Whose};
@@ -53,7 +53,7 @@ pub trait Host: Sync {
 }
 
 /// A host with the nodes and services of a run.
-pub trait Site: Host + Send {
+pub trait Site: Host + Send + 'static {
     /// Returns a started node.
     fn node(&self, node: &NodeName) -> Option<Arc<dyn Node>>;
 
@@ -69,8 +69,8 @@ pub trait Site: Host + Send {
 pub struct Progress {
     /// The number of nodes that have finished booting.
     pub settled: usize,
-    /// The expectations that are met, for all their nodes.
-    pub met: BTreeSet<ExpectName>,
+    /// The expectations that are met for all their nodes, the actions that are done, the processes that are ready.
+    pub fired: BTreeSet<Trigger>,
 }
 
 /// Why not all steps were executed.
@@ -150,10 +150,10 @@ pub async fn up(
 
 /// Tells whether a step may be executed now. `room` tells whether another node may boot.
 fn may(step: &Step, progress: &Progress, room: bool, hosts: &BTreeMap<NodeName, HostMachinePlan>) -> bool {
-    let met = |after: &Option<ExpectName>| after.as_ref().is_none_or(|expect| progress.met.contains(expect));
+    let fired = |after: &Option<Trigger>| after.as_ref().is_none_or(|after| progress.fired.contains(after));
     match step {
-        Step::PowerOn { node, after } => (room || hosts.contains_key(node)) && met(after),
-        Step::Process(process) => met(&process.after),
+        Step::PowerOn { node, after } => (room || hosts.contains_key(node)) && fired(after),
+        Step::Process(process) => fired(&process.after),
         _ => true,
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn record(run_dir: &Path, plan: &Plan, started: Timestamp, error: &dy
         exit,
         verdicts: fold.verdicts(),
         nodes: fold.node_reports(plan),
+        actions: fold.action_reports(plan),
         run_errors: vec![run_error],
         leaks: Vec::new(),
         parts: [("dryrack".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),

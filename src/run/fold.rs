@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::executor::Progress;
 use crate::event::{Event, Instant, Kind, Known, RunTime, Stage};
-use crate::expect::{Judge, Outcome, Verdict, WantedProbe};
-use crate::lab::{Check, ObservedCheck, Restart};
-use crate::name::{NodeName, ProcessName};
+use crate::expect::{self, Judge, Outcome, Verdict, WantedProbe};
+use crate::lab::{Action, Check, Chosen, ObservedCheck, Restart};
+use crate::name::{ActionName, NodeName, ProcessName, Trigger};
 use crate::observe::{LabState, NodeView, Power, Snapshot};
 use crate::plan::{NodeKind, Plan, Step};
-use crate::report::NodeReport;
+use crate::report::{ActionReport, NodeReport};
 
 /// A process that failed without an expectation about its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Fold {
         let snapshot = Snapshot::new(plan.nodes.keys().cloned()).with_hosts(plan.hosts.keys().cloned());
         Self {
             snapshot,
-            judge: Judge::new(&plan.expectations),
+            judge: Judge::new(&plan.expectations).with_actions(&plan.actions),
             judged: false,
             died: Vec::new(),
             unwatched: unwatched(plan),
@@ -78,6 +78,15 @@ impl Fold {
         // Up, or off: the node has finished booting.
         if let (Some(Stage::Os | Stage::Off), Some(node)) = (concluded.stage, &event.node) {
             self.settled.insert(node.clone());
+        }
+        match &event.kind {
+            Kind::Known(Known::ProcessReady { process, .. }) => {
+                self.progress.fired.insert(Trigger::Process(process.clone()));
+            }
+            Kind::Known(Known::ActionDone { action }) => {
+                self.progress.fired.insert(Trigger::Action(action.clone()));
+            }
+            _ => {}
         }
         let node = event.node.clone();
         all.push(event);
@@ -149,6 +158,31 @@ impl Fold {
         self.judge.verdicts(&self.snapshot)
     }
 
+    /// Returns why the first action failed, if one did.
+    pub(super) fn failed_action(&self) -> Option<(&ActionName, &str)> {
+        let mut actions = self.snapshot.actions.iter();
+        actions.find_map(|(name, view)| Some((name, view.failed.as_deref()?)))
+    }
+
+    /// Returns the results of all actions.
+    pub(super) fn action_reports(&self, plan: &Plan) -> Vec<ActionReport> {
+        let report = |action: &Action| {
+            let view = self.snapshot.actions.get(&action.name);
+            let barred =
+                || self.judge.barred().find(|(other, _)| other.name == action.name).map(|(_, why)| why);
+            ActionReport {
+                action: action.name.clone(),
+                what: expect::describe_action(action),
+                nodes: view.map(|view| view.nodes.clone()).unwrap_or_default(),
+                started: view.map(|view| view.started),
+                ended: view.and_then(|view| view.ended),
+                failed: view.and_then(|view| view.failed.clone()),
+                barred: if view.is_none() { barred().map(str::to_owned) } else { None },
+            }
+        };
+        plan.actions.values().map(report).collect()
+    }
+
     /// Returns the machines that ended unexpectedly, with their last output.
     pub(super) fn died(&self) -> &[(NodeName, String)] {
         &self.died
@@ -165,6 +199,25 @@ impl Fold {
         host.is_some_and(|host| host.power != Power::On)
     }
 
+    /// Returns the nodes to which an action is done now, or why there are none.
+    fn choose(&self, nodes: &Chosen) -> Result<Vec<NodeName>, String> {
+        match nodes {
+            Chosen::Nodes(nodes) => Ok(nodes.clone()),
+            Chosen::Leader(expect) => match self.snapshot.leaders.get(expect) {
+                Some(leader) => Ok(vec![leader.clone()]),
+                None => Err(format!("`{expect}` saw no leader among the nodes of the lab")),
+            },
+            Chosen::Any(count) => {
+                let on = self.snapshot.nodes.iter().filter(|(_, view)| view.power == Power::On);
+                let chosen: Vec<_> = on.map(|(node, _)| node.clone()).take(*count).collect();
+                match chosen.len() {
+                    found if found == *count => Ok(chosen),
+                    found => Err(format!("{found} of {count} nodes are on")),
+                }
+            }
+        }
+    }
+
     fn met(&self) -> bool {
         let bad = |verdict: &Verdict| match verdict.outcome {
             Outcome::Missed { .. } | Outcome::NotReached { .. } => true,
@@ -179,11 +232,24 @@ impl Fold {
             let (expect, met, seen) = (decision.expect, decision.met, decision.seen);
             let is_of_it = |verdict: &&Verdict| verdict.expect == expect;
             if self.verdicts().iter().filter(is_of_it).all(|verdict| verdict.outcome.is_met()) {
-                self.progress.met.insert(expect.clone());
+                self.progress.fired.insert(Trigger::Expect(expect.clone()));
             }
             self.settled.extend(decision.node.clone());
             let known = Known::ExpectationDecided { expect, met, seen };
             all.push(Event::of_run(now, decision.node, known));
+        }
+        if self.snapshot.lab == LabState::Up {
+            for action in self.judge.due(now.at, &self.snapshot) {
+                let known = match self.choose(&action.nodes) {
+                    Ok(nodes) => Known::ActionStarted {
+                        action: action.name.clone(),
+                        what: expect::deed(&action.deed),
+                        nodes,
+                    },
+                    Err(why) => Known::ActionFailed { action: action.name.clone(), why },
+                };
+                all.extend(self.take(Event::of_run(now, None, known)));
+            }
         }
         if !self.judged && self.snapshot.lab == LabState::Up && self.judge.done() {
             self.judged = true;

@@ -13,6 +13,7 @@
 //! A run reads its request from its folder; a command talks to the run through the control socket. They share nothing
 //! else, so a run continues when its command exits.
 
+mod action;
 pub mod authority;
 mod capture_points;
 pub mod client;

@@ -47,6 +47,8 @@ const PACE: Duration = Duration::from_millis(500);
 const CLUSTER_PACE: Duration = Duration::from_secs(1);
 /// Timeout of one attempt over the network.
 const NETWORK_LIMIT: Duration = Duration::from_secs(10);
+/// How long the command of an action may take.
+const ACTION_LIMIT: Duration = Duration::from_mins(10);
 /// Timeout of one attempt with a program: some wait themselves (`cloud-init status --wait`).
 const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
 /// When an unchanged result is reported again.
@@ -183,15 +185,21 @@ struct Answer {
     output: Option<String>,
     /// Lines that show why it failed.
     evidence: Vec<String>,
+    /// The node of the lab that leads the cluster.
+    leader: Option<NodeName>,
 }
 
 impl Answer {
     fn yes(seen: impl Into<String>) -> Self {
-        Self { ok: true, seen: seen.into(), output: None, evidence: Vec::new() }
+        Self { ok: true, seen: seen.into(), output: None, evidence: Vec::new(), leader: None }
     }
 
     fn no(seen: impl Into<String>) -> Self {
-        Self { ok: false, seen: seen.into(), output: None, evidence: Vec::new() }
+        Self { ok: false, seen: seen.into(), output: None, evidence: Vec::new(), leader: None }
+    }
+
+    fn with_leader(self, leader: Option<NodeName>) -> Self {
+        Self { leader, ..self }
     }
 
     fn with_output(self, output: String) -> Self {
@@ -239,6 +247,24 @@ impl Prober {
         if let Some(address) = addresses.reach(network, node) {
             let mut seen_at = self.shared.seen_at.lock().unwrap_or_else(PoisonError::into_inner);
             seen_at.insert(node.clone(), address);
+        }
+    }
+
+    /// Runs a command once, for an action: in the lab's network namespace, or on a node by ssh. Returns why it failed.
+    ///
+    /// Does nothing before it is polled.
+    pub fn once(
+        &self,
+        command: ProbedCheck,
+        node: Option<NodeName>,
+    ) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            match timeout(ACTION_LIMIT, shared.attempt(&[], &command, node.as_ref())).await {
+                Ok(Answer { ok: true, .. }) => Ok(()),
+                Ok(Answer { seen, .. }) => Err(seen),
+                Err(_) => Err(format!("it did not end within {}", Ago(ACTION_LIMIT))),
+            }
         }
     }
 
@@ -339,21 +365,22 @@ async fn probe(
     let mut memory = kubernetes::Memory::default();
     loop {
         pace.tick().await;
-        let answer = match timeout(limit, shared.attempt(of, check, node, &mut memory)).await {
+        let answer = match timeout(limit, shared.attempt(&of.nodes, check, node, &mut memory)).await {
             Ok(answer) => answer,
             Err(_) => Answer::no(format!("no answer within {}", Ago(limit))),
         };
         let now = emitter.now().at;
         let confirm_at = RunTime::from_nanos(confirm_at.load(Ordering::Relaxed));
         if is_news(reported.as_ref(), &answer, now, confirm_at) {
-            let Answer { ok, seen, output, evidence } = answer.clone();
+            let Answer { ok, seen, output, evidence, leader } = answer.clone();
             let output = output.filter(|_| !ok).and_then(|output| {
                 let kept = keep(&shared.context.run_dir.join(&file), &output);
                 // The result counts even if its output cannot be kept.
                 kept.inspect_err(|error| tracing::warn!(%error, "the output of a probe was not kept")).ok()
             });
             let output = output.map(|()| file.clone());
-            emitter.emit_maybe(node, Known::Probed { expect: of.name.clone(), ok, seen, output, evidence });
+            let expect = of.name.clone();
+            emitter.emit_maybe(node, Known::Probed { expect, ok, seen, output, evidence, leader });
             reported = Some((now, answer));
         }
     }
@@ -378,6 +405,7 @@ fn is_news(reported: Option<&(RunTime, Answer)>, answer: &Answer, now: RunTime, 
     let age = now.since(*at);
     let completes = answer.ok && *at < confirm_at && confirm_at <= now;
     answer.ok != last.ok
+        || answer.leader != last.leader
         || completes
         || age >= SIGN_OF_LIFE
         || (answer.seen != last.seen && age >= OTHER_WORDS)
@@ -387,7 +415,7 @@ impl Shared {
     /// Makes one attempt.
     async fn attempt(
         &self,
-        of: &Expectation,
+        nodes: &[NodeName],
         check: &ProbedCheck,
         node: Option<&NodeName>,
         memory: &mut kubernetes::Memory,
@@ -416,11 +444,12 @@ impl Shared {
                     Err(off) => Answer::no(off.to_string()),
                 }
             }
-            ProbedCheck::Etcd { port, members } => {
-                let nodes = of.nodes.iter().map(|node| (node, self.address(node)));
-                etcd::probe(&nodes.collect::<Vec<_>>(), &self.context.reaching, *port, *members).await
+            ProbedCheck::Etcd { port, members, healthy } => {
+                let nodes: Vec<_> = nodes.iter().map(|node| (node, self.address(node))).collect();
+                let wanted = etcd::Wanted { members: *members, healthy: healthy.unwrap_or(*members) };
+                etcd::probe(&nodes, &self.context.reaching, *port, wanted).await
             }
-            ProbedCheck::Kubernetes(check) => kubernetes::probe(self, of, check, memory).await,
+            ProbedCheck::Kubernetes(check) => kubernetes::probe(self, nodes, check, memory).await,
             ProbedCheck::Installed(installed) => {
                 let (Some(node), Some(target)) = (node, target) else {
                     return Answer::no("there is no node to look at");

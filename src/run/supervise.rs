@@ -339,6 +339,13 @@ fn finish(
             output: Vec::new(),
         }
     }));
+    run_errors.extend(fold.failed_action().map(|(action, why)| RunError {
+        whose: Whose::Machine,
+        what: format!("action `{action}` failed"),
+        causes: vec![why.to_owned()],
+        hint: None,
+        output: Vec::new(),
+    }));
     run_errors.extend(fold.failed().iter().map(|failed| RunError {
         whose: Whose::Machine,
         what: format!("process `{}` failed", failed.process),
@@ -358,6 +365,7 @@ fn finish(
         exit,
         verdicts: fold.verdicts(),
         nodes: fold.node_reports(&request.plan),
+        actions: fold.action_reports(&request.plan),
         run_errors,
         leaks,
         parts,

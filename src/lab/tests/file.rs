@@ -109,7 +109,7 @@ c = [1, 2
     2 | a = { b = 1
       | ^
       |
-      = help: expected one of `dryrack`, `name`, `isolation`, `accel`, `parallel-boots`, `capture`, `clock`, `network`, `profile`, `group`, `node`, `host`, `process`, `publish`, `expect`, `remove`
+      = help: expected one of `dryrack`, `name`, `isolation`, `accel`, `parallel-boots`, `capture`, `clock`, `network`, `profile`, `group`, `node`, `host`, `process`, `publish`, `expect`, `action`, `remove`
 
     error[L001]: missing comma between key-value pairs, expected `,`
      --> lab.toml:3:1

@@ -218,6 +218,7 @@ fn everything_has_a_default() {
         processes: {},
         publish: [],
         expectations: {},
+        actions: {},
         origins: Origins(10),
     }
     "#);

@@ -1,5 +1,6 @@
 //! Valid labs, and all errors of lab files.
 
+mod action;
 mod boot;
 mod dhcp;
 mod expect;

@@ -1,6 +1,6 @@
 //! Expectations: checks, nodes, order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -43,7 +43,6 @@ impl Check<'_> {
                 expectations.insert(expectation.name.clone(), expectation);
             }
         }
-        self.cycles();
         expectations
     }
 
@@ -171,54 +170,6 @@ impl Check<'_> {
         }
     }
 
-    fn after(&mut self, word: &Located<String>) -> Option<ExpectName> {
-        let raw = self.raw;
-        let name = self.expect_named(&word.value, &word.span)?;
-        if let Some((_, Some(target))) = raw.expect.get(&word.value)
-            && let Field::Given(never) = &target.never
-            && target.that.is_missing()
-        {
-            self.report(
-                Diagnostic::new(
-                    Code::AfterNever,
-                    word.span.clone(),
-                    format!("`{name}` has `never`, so nothing can come after it"),
-                )
-                .related(never.span.clone(), "it has `never`")
-                .help("use an expectation with `that`"),
-            );
-        }
-        Some(name)
-    }
-
-    /// Returns the expectation after which a node is powered on, or reports that it needs the node itself.
-    pub(super) fn starts_after(
-        &mut self,
-        node: &NodeName,
-        word: &Located<String>,
-        expectations: &BTreeMap<ExpectName, Expectation>,
-    ) -> Option<ExpectName> {
-        let name = self.after(word)?;
-        let mut at = expectations.get(&name);
-        // Cycles of expectations are reported elsewhere; the loop must only terminate.
-        for _ in 0..expectations.len() {
-            let Some(expectation) = at else { break };
-            if expectation.nodes.contains(node) {
-                self.report(
-                    Diagnostic::new(
-                        Code::AfterCycle,
-                        word.span.clone(),
-                        format!("`{node}` is powered on after `{name}`, which waits for `{node}`"),
-                    )
-                    .help("use an expectation of other nodes, or remove this node from its `nodes`"),
-                );
-                return None;
-            }
-            at = expectation.after.as_ref().and_then(|name| expectations.get(name));
-        }
-        Some(name)
-    }
-
     fn holds(&mut self, raw: &RawExpect, sense: Polarity) -> Duration {
         let Some(Located { value: Text(Lasting(holds)), span }) = raw.holds.given() else {
             return Duration::ZERO;
@@ -268,53 +219,6 @@ impl Check<'_> {
 
     pub(super) fn bad_check(&mut self, span: &Span, what: impl Into<String>, help: &str) {
         self.report(Diagnostic::new(Code::BadCheck, span.clone(), what).help(help));
-    }
-
-    /// Reports expectations that wait for each other, once for each cycle.
-    fn cycles(&mut self) {
-        let after: BTreeMap<&str, &Located<String>> = self
-            .raw
-            .expect
-            .entries
-            .iter()
-            .filter_map(|(key, raw)| Some((key.value.as_str(), raw.as_ref()?.after.given()?)))
-            .collect();
-        // Each has at most one predecessor: walk back until there is none, or the walk meets itself.
-        let mut done: BTreeSet<&str> = BTreeSet::new();
-        let mut circles = Vec::new();
-        for start in after.keys() {
-            let mut way: Vec<&str> = Vec::new();
-            let mut at = *start;
-            while let Some(next) = after.get(at) {
-                if done.contains(at) {
-                    break;
-                }
-                if let Some(from) = way.iter().position(|name| *name == at) {
-                    circles.push(way[from..].to_vec());
-                    break;
-                }
-                way.push(at);
-                at = &next.value;
-            }
-            done.extend(way);
-        }
-        for circle in circles {
-            let positions: Vec<_> = circle.iter().map(|name| after[name].span.clone()).collect();
-            let what = match circle.as_slice() {
-                [one] => format!("`{one}` waits for itself"),
-                [first, rest @ ..] => {
-                    let rest: Vec<_> = rest.iter().chain([first]).map(|name| format!("`{name}`")).collect();
-                    format!("`{first}` waits for {}", rest.join(", which waits for "))
-                }
-                [] => continue,
-            };
-            let mut diagnostic =
-                Diagnostic::new(Code::AfterCycle, positions[0].clone(), what).help("remove one `after`");
-            for (position, name) in positions.into_iter().zip(&circle).skip(1) {
-                diagnostic = diagnostic.related(position, format!("`{name}` waits"));
-            }
-            self.report(diagnostic);
-        }
     }
 
     fn checked(&mut self, raw: &RawCheck, span: &Span, nodes: &[NodeName]) -> Option<Checked> {
@@ -561,7 +465,19 @@ impl Check<'_> {
             }
             members => members.map_or(nodes, |members| usize::from(members.value)),
         };
-        Some(ProbedCheck::Etcd { port: port?, members }.into())
+        let healthy = raw.healthy.given();
+        if let Some(healthy) = healthy.filter(|healthy| !(1..=members).contains(&usize::from(healthy.value)))
+        {
+            let what = format!("{} of {members} members cannot be healthy", healthy.value);
+            self.bad_check(
+                &healthy.span,
+                what,
+                "use a number from 1 to `members`, or remove it to expect all",
+            );
+            return None;
+        }
+        let healthy = healthy.map(|healthy| usize::from(healthy.value));
+        Some(ProbedCheck::Etcd { port: port?, members, healthy }.into())
     }
 
     fn boots(&mut self, raw: &RawBoots, span: &Span) -> Option<Checked> {

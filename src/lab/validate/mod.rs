@@ -3,6 +3,7 @@
 //! Must never stop at the first problem, and must never report consequences of
 //! another problem: a reference to an entry that is itself invalid is ignored.
 
+mod action;
 mod address;
 mod boot;
 mod dhcp;
@@ -23,6 +24,7 @@ mod qemu;
 mod reach;
 mod service;
 mod share;
+mod trigger;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -78,6 +80,8 @@ impl Check<'_> {
         self.reserve_for_hosts(&hosts, &nodes, &mut networks);
         self.probed_from(&mut networks, &hosts);
         let processes = self.processes(&networks, &expectations);
+        let actions = self.actions(action::Machines { nodes: &nodes, hosts: &hosts }, &expectations);
+        self.cycles();
         // The exit of a process cannot be awaited before its start.
         for expectation in expectations.values_mut() {
             if let Checked::Observed(ObservedCheck::Process { process, .. }) = &expectation.check
@@ -108,6 +112,7 @@ impl Check<'_> {
             processes,
             publish,
             expectations,
+            actions,
             // Set by `resolve`, which has the sources.
             origins: Origins::default(),
         })

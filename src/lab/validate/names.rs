@@ -5,7 +5,9 @@ use std::str::FromStr;
 use super::Check;
 use crate::config::{Keyed, Located};
 use crate::diag::{Code, Diagnostic, HELPED, Span, enumerate, nearest};
-use crate::name::{ExpectName, LONGEST, Malformed, NetworkName, NodeName, ProcessName, ProfileName, slug};
+use crate::name::{
+    ActionName, ExpectName, LONGEST, Malformed, NetworkName, NodeName, ProcessName, ProfileName, slug,
+};
 
 /// The longest DNS name, in characters and without a trailing dot.
 const LONGEST_DOMAIN: usize = 253;
@@ -60,6 +62,11 @@ impl Check<'_> {
     /// Resolves a reference to an expectation.
     pub(super) fn expect_named(&mut self, name: &str, span: &Span) -> Option<ExpectName> {
         self.follow(Code::UnknownExpect, "expectation", name, span, &self.raw.expect)
+    }
+
+    /// Resolves a reference to an action.
+    pub(super) fn action_named(&mut self, name: &str, span: &Span) -> Option<ActionName> {
+        self.follow(Code::UnknownAction, "action", name, span, &self.raw.action)
     }
 
     /// Reports more entries than the maximum; returns whether there are.

@@ -7,8 +7,7 @@ use super::Check;
 use crate::config::{Field, Located, RawHttp, RawProcess, RawReady, Short};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::lab::{
-    Check as Checked, ContainerImage, Expectation, FileRef, Network, ObservedCheck, ProbedCheck, Process,
-    ProcessFile, Ready,
+    Check as Checked, ContainerImage, Expectation, FileRef, Network, ProbedCheck, Process, ProcessFile, Ready,
 };
 use crate::name::{ExpectName, NetworkName, NodeName, ProcessName};
 
@@ -70,7 +69,7 @@ impl Check<'_> {
         };
         let name = name?;
         let after = match raw.after.given() {
-            Some(word) => Some(self.process_after(&name, &word.value, &word.span, expectations)?),
+            Some(word) => Some(self.process_after(&name, word, expectations)?),
             None => None,
         };
         let files = self.process_files(raw);
@@ -227,30 +226,5 @@ impl Check<'_> {
             RawReady::Log(pattern) => self.regex(pattern).map(Ready::Log),
             RawReady::File(path) => self.path_inside(path).map(Ready::File),
         }
-    }
-
-    /// Resolves the expectation that a process waits for, unless that one waits for the process.
-    fn process_after(
-        &mut self,
-        process: &ProcessName,
-        word: &str,
-        span: &Span,
-        expectations: &BTreeMap<ExpectName, Expectation>,
-    ) -> Option<ExpectName> {
-        let name = self.expect_named(word, span)?;
-        let mut at = expectations.get(&name);
-        // Cycles of expectations are reported elsewhere; the loop must only terminate.
-        for _ in 0..expectations.len() {
-            let Some(expectation) = at else { break };
-            if matches!(&expectation.check, Checked::Observed(ObservedCheck::Process { process: other, .. }) if other == process)
-            {
-                let what = format!("`{process}` is started after `{name}`, which waits for it to exit");
-                let diagnostic = Diagnostic::new(Code::AfterCycle, span.clone(), what);
-                self.report(diagnostic.help("use another expectation"));
-                return None;
-            }
-            at = expectation.after.as_ref().and_then(|name| expectations.get(name));
-        }
-        Some(name)
     }
 }

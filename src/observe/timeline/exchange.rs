@@ -439,6 +439,8 @@ pub(super) fn content(known: &Known) -> Content {
         | Known::StpSeen { .. }
         | Known::LacpSeen { .. }
         | Known::ProcessReady { .. }
+        | Known::ActionStarted { .. }
+        | Known::ActionDone { .. }
         | Known::Commanded { .. } => return Content::Mark(MarkKind::Change),
         Known::MachineDied { .. }
         | Known::MachineStopped { .. }
@@ -447,6 +449,7 @@ pub(super) fn content(known: &Known) -> Content {
         | Known::HttpsFailed { .. }
         | Known::RpcRefused { .. }
         | Known::ServiceFailed { .. }
+        | Known::ActionFailed { .. }
         | Known::TlsAlerted { .. } => return Content::Mark(MarkKind::Trouble),
         // Parts of the timeline of their own, and conclusions.
         Known::RunStarted { .. }

@@ -268,6 +268,9 @@ impl TimelineFold {
             | Known::Booted { .. }
             | Known::Probed { .. }
             | Known::Judged { .. }
+            | Known::ActionStarted { .. }
+            | Known::ActionDone { .. }
+            | Known::ActionFailed { .. }
             | Known::Commanded { .. } => return None,
         }
         Some(Happened::Mark { node: None, mark: mark_of(event, MarkKind::Change) })

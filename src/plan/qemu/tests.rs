@@ -27,6 +27,7 @@ fn lab() -> Lab {
         processes: BTreeMap::new(),
         publish: Vec::new(),
         expectations: BTreeMap::new(),
+        actions: BTreeMap::new(),
         origins: crate::lab::Origins::default(),
     }
 }

@@ -235,6 +235,11 @@ impl Client {
 
 /// Runs a lab of two nodes with a client; returns the exit code and the events of nodes.
 async fn run<F: Future<Output = ()>>(client: impl FnOnce(Client) -> F) -> (u8, Vec<String>) {
+    run_lab(LAB, client).await
+}
+
+/// The same for another lab.
+async fn run_lab<F: Future<Output = ()>>(lab: &str, client: impl FnOnce(Client) -> F) -> (u8, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let (sender, events) = mpsc::unbounded_channel();
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -246,7 +251,7 @@ async fn run<F: Future<Output = ()>>(client: impl FnOnce(Client) -> F) -> (u8, V
         }
         sender.send(event).unwrap();
     });
-    let plan = crate::plan::plan(&crate::plan::tests::lab(LAB), &crate::plan::tests::facts()).unwrap();
+    let plan = crate::plan::plan(&crate::plan::tests::lab(lab), &crate::plan::tests::facts()).unwrap();
     let request = Request {
         plan,
         images: BTreeMap::new(),
@@ -404,4 +409,38 @@ fn a_full_disk_of_the_host_is_told_by_qmp_and_not_by_words() {
     assert_eq!(failed.causes, ["disk `root`: write failed: Kein Platz"]);
     assert_eq!(stopped(StopState::IoError, "disk `No space`: read failed: EIO", false), None);
     assert_eq!(stopped(StopState::InternalError, "No space", true), None);
+}
+
+#[tokio::test]
+async fn actions_are_commands_to_nodes() {
+    let lab = format!(
+        "{LAB}\
+         [action.again]\nnodes = [\"a\"]\ndo = {{ reinstall = {{ wipe = true }} }}\n\
+         [action.on]\nafter = \"action.again\"\nnodes = [\"b\"]\ndo = {{ power = \"on\" }}\n"
+    );
+    let (exit, _) = run_lab(&lab, |client| async move {
+        while client.status().await.snapshot.actions.values().filter(|view| view.ended.is_some()).count() < 2
+        {
+            tokio::task::yield_now().await;
+        }
+        let commands = client.site.fake("a").commands.lock().unwrap().clone();
+        assert_eq!(commands, ["power force-off", "boot network once", "power on"]);
+        assert_eq!(*client.site.fake("b").commands.lock().unwrap(), ["power on"]);
+        client.down().await;
+    })
+    .await;
+    assert_eq!(exit, 0);
+}
+
+#[tokio::test]
+async fn an_action_that_a_node_cannot_do_fails() {
+    let lab = format!("{LAB}[action.setup]\nnodes = [\"a\"]\ndo = {{ boot-next = \"setup\" }}\n");
+    let (exit, seen) = run_lab(&lab, |client| async move {
+        while client.status().await.snapshot.actions.values().all(|view| view.failed.is_none()) {
+            tokio::task::yield_now().await;
+        }
+        client.down().await;
+    })
+    .await;
+    assert_eq!(exit, 1, "{seen:?}");
 }

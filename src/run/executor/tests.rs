@@ -110,6 +110,7 @@ fn plan() -> Plan {
         hosts: BTreeMap::new(),
         processes: BTreeSet::new(),
         expectations: BTreeMap::new(),
+        actions: BTreeMap::new(),
         steps,
         origins: crate::lab::Origins::default(),
         host: crate::plan::tests::facts(),
@@ -217,7 +218,7 @@ async fn only_so_many_nodes_are_on_their_way_up() {
 async fn a_node_waits_for_an_expectation() {
     let dir = tempfile::tempdir().unwrap();
     let host = Pretence::new(RunError::None);
-    let expect = ExpectName::new("served").unwrap();
+    let expect: Trigger = "served".parse().unwrap();
     let node = |name: &str, after| Step::PowerOn { node: NodeName::new(name).unwrap(), after };
     let plan = Plan { steps: vec![node("a", None), node("b", Some(expect.clone()))], ..plan() };
     let mut journal = Journal::open(dir.path()).unwrap();
@@ -227,7 +228,7 @@ async fn a_node_waits_for_an_expectation() {
     let mut executor = std::pin::pin!(up(&host, &plan, &mut journal, &events, &mut progress, &stop));
     assert!(futures_util::poll!(executor.as_mut()).is_pending());
     assert_eq!(*host.applied.lock().unwrap(), 1);
-    up_to_now.send_replace(Progress { settled: 1, met: BTreeSet::from([expect]) });
+    up_to_now.send_replace(Progress { settled: 1, fired: BTreeSet::from([expect]) });
     assert!(futures_util::poll!(executor.as_mut()).is_ready());
     assert_eq!(*host.applied.lock().unwrap(), 2);
 }

@@ -296,3 +296,111 @@ fn nothing_is_judged_before_the_lab_is_up() {
     judged None, died 0
     ");
 }
+
+/// A lab whose leader loses its power and comes back.
+const LIFE: &str = r#"
+    dryrack = 1
+    network.lan.address = "10.0.0.1/24"
+    profile.p.kernel = "files/kernel"
+    [node.a]
+    profile = "p"
+    [node.b]
+    profile = "p"
+    [node.late]
+    profile = "p"
+    start = { after = "action.cut" }
+    [process.web]
+    run = "serve"
+    after = "action.cut"
+    ready = { tcp = 80 }
+    [expect.two]
+    nodes = ["a", "b"]
+    that = { etcd = { members = 2 } }
+    [action.cut]
+    after = "expect.two"
+    delay = "5s"
+    nodes = { leader = "two" }
+    do = { power = "force-off" }
+    [expect.one]
+    nodes = ["a", "b"]
+    after = "action.cut"
+    within = "1m"
+    that = { etcd = { members = 2, healthy = 1 } }
+    [expect.served]
+    nodes = ["a"]
+    after = "process.web"
+    within = "1m"
+    that = { tcp = 80 }
+    [action.back]
+    after = "one"
+    nodes = ["b"]
+    do = { power = "on" }
+"#;
+
+fn sees(expect: &str, leader: Option<&str>) -> Known {
+    Known::Probed {
+        expect: expect.parse().unwrap(),
+        ok: true,
+        seen: "it leads".to_owned(),
+        output: None,
+        leader: leader.map(|leader| leader.parse().unwrap()),
+    }
+}
+
+fn done(action: &str) -> Known {
+    Known::ActionDone { action: action.parse().unwrap() }
+}
+
+#[test]
+fn actions_come_after_expectations_and_expectations_after_actions() {
+    let web = || ProcessName::new("web").unwrap();
+    let events = vec![
+        (0, Some("a"), Known::PoweredOn {}),
+        (0, Some("b"), Known::PoweredOn {}),
+        (1, None, Known::LabUp {}),
+        (1000, None, sees("two", Some("b"))),
+        (6000, None, Known::BootSeen {}),
+        (6100, Some("b"), Known::PoweredOff { why: crate::event::PowerCause::Power }),
+        (6200, None, done("cut")),
+        (6300, None, Known::ProcessStarted { process: web() }),
+        (
+            6400,
+            None,
+            Known::ProcessReady { process: web(), by: "TCP port 80 accepts connections".to_owned() },
+        ),
+        (6500, None, sees("one", Some("a"))),
+        (6600, Some("a"), sees("served", None)),
+        (6700, Some("b"), Known::PoweredOn {}),
+        (6800, None, done("back")),
+    ];
+    assert_snapshot!(check_lab(LIFE, events.clone()));
+    let fold = folded(LIFE, events);
+    let fired: Vec<_> = fold.progress().fired.iter().map(ToString::to_string).collect();
+    assert_eq!(fired.join(" "), "one served two action.back action.cut process.web");
+}
+
+#[test]
+fn what_comes_after_an_action_that_failed_is_not_reached() {
+    let failed = Known::ActionFailed { action: "cut".parse().unwrap(), why: "b: it is on fire".to_owned() };
+    let events = [
+        (0, Some("a"), Known::PoweredOn {}),
+        (0, Some("b"), Known::PoweredOn {}),
+        (1, None, Known::LabUp {}),
+        (1000, None, sees("two", Some("b"))),
+        (6001, None, failed),
+    ];
+    assert_snapshot!(check_lab(LIFE, events));
+}
+
+#[test]
+fn an_action_on_a_leader_that_nobody_saw_fails() {
+    let events =
+        [(1, None, Known::LabUp {}), (1000, None, sees("two", None)), (6001, None, Known::BootSeen {})];
+    assert_snapshot!(check_lab(LIFE, events));
+}
+
+#[test]
+fn a_missed_expectation_keeps_its_actions_from_starting() {
+    let events = [(1, None, Known::LabUp {}), (400_000, None, Known::BootSeen {})];
+    assert_snapshot!(check_lab(LIFE, events));
+}

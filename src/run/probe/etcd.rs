@@ -19,6 +19,15 @@ use crate::system::host::EnteredNetwork;
 /// How long one answer may take: an attempt has time for three.
 const LIMIT: Duration = Duration::from_secs(3);
 
+/// What a cluster should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// The number of members.
+    pub(super) members: usize,
+    /// How many of them must be healthy, at least.
+    pub(super) healthy: usize,
+}
+
 /// The status of one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MemberReport {
@@ -70,7 +79,7 @@ pub(super) async fn probe(
     nodes: &[(&NodeName, Option<IpAddr>)],
     reaching: &Reaching,
     port: u16,
-    members: usize,
+    wanted: Wanted,
 ) -> Answer {
     // In parallel: a member that hangs must not hide the answers of the others.
     let answers = nodes.iter().map(|(node, address)| async move {
@@ -83,7 +92,7 @@ pub(super) async fn probe(
         };
         (*node, said)
     });
-    judge(&futures_util::future::join_all(answers).await, members)
+    judge(&futures_util::future::join_all(answers).await, wanted)
 }
 
 async fn ask(member: SocketAddr, from: Option<&EnteredNetwork>) -> Result<MemberReport, String> {
@@ -124,35 +133,48 @@ async fn fetch<T: DeserializeOwned>(
 }
 
 /// Compares the status of the members.
-pub(super) fn judge(said: &[(&NodeName, Result<MemberReport, String>)], members: usize) -> Answer {
-    let mut problems = Vec::new();
+pub(super) fn judge(said: &[(&NodeName, Result<MemberReport, String>)], wanted: Wanted) -> Answer {
+    let Wanted { members, healthy } = wanted;
+    let mut missing = Vec::new();
     let mut views = Vec::new();
     for (node, said) in said {
         match said {
-            Err(why) => problems.push(format!("{node}: {why}")),
-            Ok(view) if is_none(&view.leader) => problems.push(format!("{node}: no leader")),
-            Ok(view) if !view.healthy => problems.push(format!("{node}: not healthy")),
+            Err(why) => missing.push(format!("{node}: {why}")),
+            Ok(view) if is_none(&view.leader) => missing.push(format!("{node}: no leader")),
+            Ok(view) if !view.healthy => missing.push(format!("{node}: not healthy")),
             Ok(view) if view.members.len() != members => {
-                problems.push(format!("{node}: {} of {members} members", view.members.len()));
+                missing.push(format!("{node}: {} of {members} members", view.members.len()));
             }
             Ok(view) => views.push((*node, view)),
         }
     }
+    let mut problems = Vec::new();
     let leaders: BTreeSet<_> = views.iter().map(|(_, view)| (&view.cluster, &view.leader)).collect();
     let ids: BTreeSet<_> = views.iter().map(|(_, view)| &view.id).collect();
+    let leader = views.iter().find(|(_, view)| view.id == view.leader);
     if leaders.len() > 1 {
         problems.push(format!("the nodes follow {} leaders", leaders.len()));
     } else if ids.len() < views.len() {
         problems.push("two nodes are the same member".to_owned());
     } else if let Some((node, _)) = views.iter().find(|(_, view)| !view.members.contains(&view.leader)) {
         problems.push(format!("{node}: the leader is no member"));
+    } else if leader.is_none() && said.len() >= members && !views.is_empty() {
+        // A member that was lost stays the leader for the others until they notice.
+        problems.push("the leader is none of the healthy members".to_owned());
     }
-    if !problems.is_empty() {
-        return Answer::no(problems.join("; "));
+    let leads = leader.filter(|_| problems.is_empty()).map(|(node, _)| (*node).clone());
+    let spare = members.saturating_sub(healthy);
+    if !problems.is_empty() || missing.len() > spare {
+        missing.extend(problems);
+        return Answer::no(missing.join("; ")).with_leader(leads);
     }
-    let leader = views.iter().find(|(_, view)| view.id == view.leader);
-    let leader = leader.map_or("another node leads".to_owned(), |(node, _)| format!("{node} leads"));
-    Answer::yes(format!("{members} healthy members, {leader}"))
+    let who = leads.as_ref().map_or("another node leads".to_owned(), |node| format!("{node} leads"));
+    let seen = match missing.as_slice() {
+        [] if healthy == members => format!("{members} healthy members, {who}"),
+        [] => format!("{} of {members} members healthy, {who}", views.len()),
+        missing => format!("{} of {members} members healthy, {who}; {}", views.len(), missing.join("; ")),
+    };
+    Answer::yes(seen).with_leader(leads)
 }
 
 fn is_none(id: &str) -> bool {
@@ -176,21 +198,37 @@ mod tests {
     }
 
     fn check(said: &[Result<MemberReport, String>]) -> String {
+        healthy(said, 3)
+    }
+
+    fn healthy(said: &[Result<MemberReport, String>], healthy: usize) -> String {
         let names: Vec<_> = (1..=said.len()).map(|n| NodeName::new(&format!("node-{n}")).unwrap()).collect();
         let said: Vec<_> = names.iter().zip(said.iter().cloned()).collect();
-        let Answer { ok, seen, .. } = judge(&said, 3);
-        format!("{ok}: {seen}")
+        let Answer { ok, seen, leader, .. } = judge(said, Wanted { members: 3, healthy });
+        let leader = leader.map(|leader| format!(" [{leader}]")).unwrap_or_default();
+        format!("{ok}: {seen}{leader}")
     }
 
     #[test]
     fn a_cluster_is_judged_by_all_its_nodes() {
         let all = ["1", "2", "3"];
         let refused = || Err("port 2379 refuses connections".to_owned());
-        assert_snapshot!(check(&[said("1", "2", &all), said("2", "2", &all), said("3", "2", &all)]), @"true: 3 healthy members, node-2 leads");
-        assert_snapshot!(check(&[said("1", "2", &all), said("2", "2", &all), refused()]), @"false: node-3: port 2379 refuses connections");
-        assert_snapshot!(check(&[said("1", "2", &all), said("2", "2", &all), said("3", "0", &[])]), @"false: node-3: no leader");
-        assert_snapshot!(check(&[said("1", "1", &["1"]), said("2", "2", &all), said("3", "2", &all)]), @"false: node-1: 1 of 3 members");
+        assert_snapshot!(check(&[said("1", "2", &all), said("2", "2", &all), said("3", "2", &all)]), @"true: 3 healthy members, node-2 leads [node-2]");
+        assert_snapshot!(check(&[said("1", "2", &all), said("2", "2", &all), refused()]), @"false: node-3: port 2379 refuses connections [node-2]");
+        assert_snapshot!(check(&[said("1", "2", &all), said("2", "2", &all), said("3", "0", &[])]), @"false: node-3: no leader [node-2]");
+        assert_snapshot!(check(&[said("1", "1", &["1"]), said("2", "2", &all), said("3", "2", &all)]), @"false: node-1: 1 of 3 members [node-2]");
         assert_snapshot!(check(&[said("1", "1", &all), said("2", "2", &all), said("3", "2", &all)]), @"false: the nodes follow 2 leaders");
         assert_snapshot!(check(&[said("1", "1", &all), said("1", "1", &all), said("3", "1", &all)]), @"false: two nodes are the same member");
+    }
+
+    #[test]
+    fn a_cluster_may_lose_members() {
+        let all = ["1", "2", "3"];
+        let gone = || Err("no address yet".to_owned());
+        assert_snapshot!(healthy(&[said("1", "1", &all), gone(), said("3", "1", &all)], 2), @"true: 2 of 3 members healthy, node-1 leads; node-2: no address yet [node-1]");
+        assert_snapshot!(healthy(&[said("1", "1", &all), said("2", "1", &all), said("3", "1", &all)], 2), @"true: 3 of 3 members healthy, node-1 leads [node-1]");
+        // Those that are left still follow the one that was lost.
+        assert_snapshot!(healthy(&[said("1", "2", &all), gone(), said("3", "2", &all)], 2), @"false: node-2: no address yet; the leader is none of the healthy members");
+        assert_snapshot!(healthy(&[said("1", "1", &all), gone(), gone()], 2), @"false: node-2: no address yet; node-3: no address yet [node-1]");
     }
 }

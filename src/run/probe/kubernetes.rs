@@ -27,7 +27,7 @@ use crate::kubernetes::objects::{
     ApiService, Cluster, Event, Lease, Node, Objects, Status, Version, Workloads,
 };
 use crate::kubernetes::readiness::{Link, Missing, Wanted, WantedNode, judge};
-use crate::lab::{Check, Expectation, KubernetesCheck, ProbedCheck};
+use crate::lab::{Check, KubernetesCheck, ProbedCheck};
 use crate::name::{ExpectName, LabName, NodeName};
 use crate::run::no_kubeconfig::NoKubeconfig;
 
@@ -55,7 +55,7 @@ pub(super) struct Memory {
 /// Makes one attempt.
 pub(super) async fn probe(
     shared: &Shared,
-    of: &Expectation,
+    nodes: &[NodeName],
     check: &KubernetesCheck,
     memory: &mut Memory,
 ) -> Answer {
@@ -68,7 +68,7 @@ pub(super) async fn probe(
         memory.kubeconfig = None;
     }
     if matches!(missing.link, Link::Nodes | Link::Leases) {
-        missing.evidence.extend(kubelet(shared, of, check, &missing, memory).await);
+        missing.evidence.extend(kubelet(shared, nodes, check, &missing, memory).await);
     }
     let seen = missing.to_string();
     let mut evidence: Vec<String> = missing.evidence.iter().map(|line| brief(line)).collect();
@@ -298,12 +298,12 @@ fn understood<T: DeserializeOwned>(path: &str, reply: &Reply) -> Result<T, Missi
 /// Returns the last lines of the kubelet of the first node that is wrong, if somebody may log in there.
 async fn kubelet(
     shared: &Shared,
-    of: &Expectation,
+    nodes: &[NodeName],
     check: &KubernetesCheck,
     missing: &Missing,
     memory: &mut Memory,
 ) -> Vec<String> {
-    let candidates = check.nodes.as_ref().unwrap_or(&of.nodes);
+    let candidates = check.nodes.as_deref().unwrap_or(nodes);
     let wrong = candidates.iter().find(|node| {
         let is_named = |name: &String| name == node.as_str() || name.split('.').next() == Some(node.as_str());
         // One that has not joined is in the message only.

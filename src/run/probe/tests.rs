@@ -65,7 +65,7 @@ async fn attempt(check: ProbedCheck, node: bool, dns: Option<Dns>) -> Answer {
     let dir = tempfile::tempdir().unwrap();
     let (prober, _said) = prober(check.clone(), node, dns, dir.path());
     let of = prober.shared.context.expectations.values().next().unwrap();
-    prober.shared.attempt(of, &check, of.nodes.first(), &mut kubernetes::Memory::default()).await
+    prober.shared.attempt(&of.nodes, &check, of.nodes.first(), &mut kubernetes::Memory::default()).await
 }
 
 /// An HTTP check without demands but status 200.
@@ -348,7 +348,7 @@ async fn a_standard_error_of_any_length_is_read_and_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let (prober, _said) = prober(check.clone(), false, None, dir.path());
     let of = prober.shared.context.expectations.values().next().unwrap();
-    let answer = prober.shared.attempt(of, &check, None, &mut kubernetes::Memory::default()).await;
+    let answer = prober.shared.attempt(&of.nodes, &check, None, &mut kubernetes::Memory::default()).await;
     assert_eq!(answer.output.map(|output| output.len()), Some(1 << 20));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -398,7 +398,7 @@ async fn a_node_without_an_address_waits_for_its_lease() {
     assert_eq!(prober.shared.address(&node), None);
     let of = prober.shared.context.expectations.values().next().unwrap().clone();
     assert_eq!(
-        prober.shared.attempt(&of, &check, Some(&node), &mut kubernetes::Memory::default()).await,
+        prober.shared.attempt(&of.nodes, &check, Some(&node), &mut kubernetes::Memory::default()).await,
         Answer::no("no address yet")
     );
     let mut snapshot = Snapshot::new([]);
