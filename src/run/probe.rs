@@ -260,7 +260,8 @@ impl Prober {
     ) -> impl Future<Output = Result<(), String>> + Send + use<> {
         let shared = Arc::clone(&self.shared);
         async move {
-            match timeout(ACTION_LIMIT, shared.attempt(&[], &command, node.as_ref())).await {
+            let mut memory = kubernetes::Memory::default();
+            match timeout(ACTION_LIMIT, shared.attempt(&[], &command, node.as_ref(), &mut memory)).await {
                 Ok(Answer { ok: true, .. }) => Ok(()),
                 Ok(Answer { seen, .. }) => Err(seen),
                 Err(_) => Err(format!("it did not end within {}", Ago(ACTION_LIMIT))),
