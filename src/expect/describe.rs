@@ -2,7 +2,7 @@
 
 use super::count;
 use crate::event::Ago;
-use crate::lab::{Check, Expectation, HttpCheck, Installed, ObservedCheck, Polarity, ProbedCheck};
+use crate::lab::{Check, Expectation, HttpCheck, Installed, Login, ObservedCheck, Polarity, ProbedCheck};
 
 /// Returns the description of an expectation: `stage os within 15m`, `never console /Kernel panic/`.
 pub fn describe(expectation: &Expectation) -> String {
@@ -52,7 +52,8 @@ fn probed(check: &ProbedCheck) -> String {
             Some(name) => format!("dns {name}"),
             None => "dns for its own name".to_owned(),
         },
-        ProbedCheck::Ssh { user, run, json, .. } => match run {
+        ProbedCheck::OnNode(check) => check.system.to_string(),
+        ProbedCheck::Ssh { login: Login { user, .. }, run, json, .. } => match run {
             Some(run) => format!("ssh {user}: {run}{json}"),
             None => format!("ssh {user}"),
         },

@@ -548,7 +548,8 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
             ProbedCheck::Installed(_)
             | ProbedCheck::Tcp { .. }
             | ProbedCheck::Http(_)
-            | ProbedCheck::Ssh { .. } => false,
+            | ProbedCheck::Ssh { .. }
+            | ProbedCheck::OnNode(_) => false,
         },
     };
     if together || expectation.quorum.is_some() {

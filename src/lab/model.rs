@@ -14,7 +14,7 @@ pub use crate::config::{
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
-use crate::lab::{ContainerImage, JsonValues, Origins, Pattern, Secret};
+use crate::lab::{ContainerImage, JsonValues, Login, OnNode, Origins, Pattern, Secret};
 use crate::matchbox::ignition::Version;
 use crate::name::{
     Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
@@ -812,12 +812,9 @@ pub enum ProbedCheck {
     },
     /// A command run over ssh.
     Ssh {
-        /// The user.
-        user: String,
-        /// The port.
-        port: u16,
-        /// The private key; the run's own key if left out.
-        key: Option<Secret>,
+        /// How to log in.
+        #[serde(flatten)]
+        login: Login,
         /// The command; only the login is checked if left out.
         run: Option<String>,
         /// The exit code expected.
@@ -849,6 +846,24 @@ pub enum ProbedCheck {
         #[serde(default, skip_serializing_if = "JsonValues::is_empty")]
         json: JsonValues,
     },
+    /// A look at the running system of a node, over ssh.
+    OnNode(Box<OnNode>),
+}
+
+impl ProbedCheck {
+    /// Returns how the check logs in to nodes, if it does.
+    pub fn login(&self) -> Option<&Login> {
+        match self {
+            Self::Ssh { login, .. } => Some(login),
+            Self::OnNode(check) => Some(&check.login),
+            Self::Tcp { .. }
+            | Self::Http(_)
+            | Self::Dns { .. }
+            | Self::Etcd { .. }
+            | Self::Installed(_)
+            | Self::Command { .. } => None,
+        }
+    }
 }
 
 /// An HTTP request and the expected response.

@@ -34,9 +34,9 @@ pub(super) struct Login<'a> {
 }
 
 /// The result of a program.
-struct Finished {
+pub(super) struct Finished {
     status: ExitStatus,
-    output: String,
+    pub(super) output: String,
     /// Its standard error.
     errors: String,
 }
@@ -47,8 +47,23 @@ impl Finished {
         self.errors.lines().rev().find(|line| !line.trim().is_empty())
     }
 
+    /// Returns the exit code, unless a signal ended it.
+    pub(super) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// Returns how it ended, with what it said.
+    pub(super) fn ended(&self) -> String {
+        let said = if self.complaint().is_some() { &self.errors } else { &self.output };
+        let said = outline(said).map(|lines| format!(", {lines}")).unwrap_or_default();
+        match self.status.code() {
+            Some(code) => format!("exit code {code}{said}"),
+            None => format!("{}{said}", self.status),
+        }
+    }
+
     /// Returns standard output and standard error.
-    fn whole(&self) -> String {
+    pub(super) fn whole(&self) -> String {
         let between = if self.output.is_empty() || self.output.ends_with('\n') { "" } else { "\n" };
         [&self.output, between, &self.errors].concat()
     }
@@ -78,11 +93,11 @@ pub(super) async fn ssh(
     run: Option<&str>,
     wanted: Expected<'_>,
 ) -> Answer {
-    let Some(program) = find_program("ssh") else {
-        return Answer::no("this host has no `ssh`: install openssh-client");
-    };
     // Every shell knows `exit`, so this tries the login alone.
-    let spec = SpawnSpec::new(program).args(arguments(login)).args([run.unwrap_or("exit 0")]);
+    let spec = match self::login(login, run.unwrap_or("exit 0")) {
+        Ok(spec) => spec,
+        Err(no) => return no,
+    };
     match finish(spawner, spec).await {
         Ok(finished) if finished.status.code() == Some(SSH_FAILED) && wanted.exit != SSH_FAILED => {
             Answer::no(refusal(finished.complaint(), login)).with_output(finished.whole())
@@ -90,6 +105,27 @@ pub(super) async fn ssh(
         Ok(finished) => compare(&finished, wanted),
         Err(why) => Answer::no(why),
     }
+}
+
+/// Runs a command on a node, and returns how it ended, or why the login failed.
+pub(super) async fn on_node(spawner: &Spawner, login: &Login<'_>, run: &str) -> Result<Finished, Answer> {
+    let finished = finish(spawner, self::login(login, run)?).await.map_err(Answer::no)?;
+    match finished.code() {
+        Some(SSH_FAILED) => {
+            Err(Answer::no(refusal(finished.complaint(), login)).with_output(finished.whole()))
+        }
+        _ => Ok(finished),
+    }
+}
+
+/// Returns what runs a command on a node.
+pub(super) fn login(login: &Login<'_>, run: &str) -> Result<SpawnSpec, Answer> {
+    let Some(program) = find_program("ssh") else {
+        return Err(Answer::no("this host has no `ssh`: install openssh-client"));
+    };
+    let mut spec = SpawnSpec::new(program).args(arguments(login)).args([run]);
+    spec.stderr_limit = OUTPUT_LIMIT;
+    Ok(spec)
 }
 
 fn arguments(login: &Login<'_>) -> Vec<OsString> {
@@ -104,7 +140,7 @@ fn arguments(login: &Login<'_>) -> Vec<OsString> {
 }
 
 /// Returns as text why `ssh` itself failed.
-fn refusal(complaint: Option<&str>, login: &Login<'_>) -> String {
+pub(super) fn refusal(complaint: Option<&str>, login: &Login<'_>) -> String {
     let (user, port) = (login.user, login.port);
     match complaint {
         Some(line) if line.contains("Connection refused") => format!("port {port} refuses connections"),
