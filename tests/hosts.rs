@@ -444,6 +444,49 @@ fn container_images_are_fetched_from_a_registry() {
     );
 }
 
+/// Checks that log in to a host, each one that is met and one that never is.
+const SYSTEM_CHECKS: &str = r#"
+[expect.file]
+nodes = ["server"]
+that.file = { path = "/srv/page", content = "^theirs$", LOGIN }
+[expect.no-file]
+nodes = ["server"]
+within = "3s"
+never.file = { path = "/srv/page", content = "^ours$", LOGIN }
+[expect.cmdline]
+nodes = ["server"]
+that.cmdline = { without = ["no.such.argument"], LOGIN }
+[expect.no-cmdline]
+nodes = ["server"]
+within = "3s"
+never.cmdline = { has = ["no.such.argument"], LOGIN }
+[expect.nics]
+nodes = ["server"]
+that.nics = { names = { rack = "rack" }, LOGIN }
+[expect.no-nics]
+nodes = ["server"]
+within = "3s"
+never.nics = { names = { rack = "eth7" }, LOGIN }
+[expect.clock]
+nodes = ["server"]
+that.clock = { offset = "5s", LOGIN }
+[expect.unreachable]
+nodes = ["server"]
+that.unreachable = { tcp = "10.84.0.9:81", control = "none", LOGIN }
+[expect.reachable]
+nodes = ["server"]
+within = "3s"
+never.unreachable = { tcp = "10.84.0.9:80", LOGIN }
+[expect.down]
+nodes = ["server"]
+within = "3s"
+never.unreachable = { tcp = "10.84.0.9:81", LOGIN }
+[expect.no-login]
+nodes = ["server"]
+within = "3s"
+never.unreachable = { tcp = "10.84.0.9:81", control = "none", login = "nobody" }
+"#;
+
 #[test]
 fn what_is_on_a_network_without_us_is_reached_from_a_host() {
     let world = World::new();
@@ -470,7 +513,8 @@ fn what_is_on_a_network_without_us_is_reached_from_a_host() {
          open = {{ nodes = [\"server\"], that.tcp = 22, within = \"30s\" }}\n\
          page = {{ nodes = [\"server\"], that.http = {{ path = \"/page\", body = \"theirs\" }}, within = \"30s\" }}\n\
          login = {{ nodes = [\"server\"], that.ssh = {{ user = \"root\", key = {{ file = \"key\" }}, run = \"hostname\", \
-         output = \"server\" }}, within = \"30s\" }}\n",
+         output = \"server\" }}, within = \"30s\" }}\n{}",
+        SYSTEM_CHECKS.replace("LOGIN", "login = { user = \"root\", key = { file = \"key\" } }"),
     ));
     let up = world.says(&["up", "--detach", "lab"]) + &world.says(&["wait", "lab"]);
     assert!(!up.contains("--- exit code"), "{up}");

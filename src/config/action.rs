@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::alternatives::{BootTarget, PowerAction};
-use super::expect::RawSecret;
 use super::raw::RawLink;
+use super::secret::RawSecret;
 use super::value::{Field, List, Short, Shorthand, Text};
 use super::word::Span;
 

@@ -8,6 +8,10 @@ use serde_json::json;
 
 use super::alternatives::TableKind;
 use super::kubernetes::RawKubernetes;
+use super::login::{
+    RawCloudInit, RawCmdline, RawIgnitionResult, RawNicNames, RawNodeClock, RawNodeFile, RawUnits,
+    RawUnreachable,
+};
 use super::secret::RawSecret;
 use super::value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, words};
 use super::word::{Server, Span};
@@ -77,6 +81,22 @@ pub enum RawCheck {
     Command(Short<RawCommand>),
     /// A process of the lab has exited as expected: `process = "terraform"`.
     Process(Short<RawEnded>),
+    /// cloud-init on the node has finished without errors: `cloud-init = "done"`. By ssh.
+    CloudInit(Field<Short<RawCloudInit>>),
+    /// systemd on the node has started everything, and no unit has failed. By ssh.
+    Units(Field<RawUnits>),
+    /// Ignition on the node has finished, with a config of the user. By ssh.
+    Ignition(Field<RawIgnitionResult>),
+    /// The command line of the node's kernel has these arguments: `cmdline = ["console=ttyS0"]`. By ssh.
+    Cmdline(Short<RawCmdline>),
+    /// The interfaces of the node have these names: `nics = { names = { lan = "eno1" } }`. By ssh.
+    Nics(RawNicNames),
+    /// The clock of the node differs from that of this machine by at most so much: `clock = "1s"`. By ssh.
+    Clock(Short<RawNodeClock>),
+    /// The running node has a file: `file = "/etc/motd"`. By ssh.
+    File(Short<RawNodeFile>),
+    /// The node cannot reach a port or a URL: `unreachable = { tcp = "10.0.9.5:623" }`. By ssh.
+    Unreachable(RawUnreachable),
 }
 
 /// A TCP port.
@@ -344,6 +364,9 @@ fn bare_checks(schema: &mut Schema) {
             ("http", "An HTTP GET of / on port 80 answers 200."),
             ("dns", "The node's own name resolves at the lab's DNS server."),
             ("etcd", "The nodes form one healthy etcd cluster with one leader."),
+            ("cloud-init", "cloud-init on the node has finished without errors."),
+            ("units", "No unit of systemd on the node has failed."),
+            ("ignition", "Ignition on the node has finished, with a config of the user."),
             ("installed", "The node's first disk holds a system that its firmware can boot."),
         ]));
     }

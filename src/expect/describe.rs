@@ -3,8 +3,8 @@
 use super::count;
 use crate::event::Ago;
 use crate::lab::{
-    Action, Check, Chosen, Deed, Expectation, HttpCheck, Installed, KubernetesCheck, ObservedCheck, Polarity,
-    ProbedCheck,
+    Action, Check, Chosen, Deed, Expectation, HttpCheck, Installed, KubernetesCheck, Login, ObservedCheck,
+    Polarity, ProbedCheck,
 };
 
 /// Returns the description of an expectation: `stage os within 15m`, `never console /Kernel panic/`.
@@ -40,7 +40,7 @@ pub fn deed(deed: &Deed) -> String {
         Deed::Reinstall { wipe: false } => "reinstall".to_owned(),
         Deed::Reinstall { wipe: true } => "reinstall with new disks".to_owned(),
         Deed::Command(run) => format!("run {run}"),
-        Deed::Ssh { user, run, .. } => format!("run by ssh as {user}: {run}"),
+        Deed::Ssh { login, run } => format!("run by ssh as {}: {run}", login.user),
     }
 }
 
@@ -98,7 +98,8 @@ fn probed(check: &ProbedCheck) -> String {
             Some(name) => format!("dns {name}"),
             None => "dns for its own name".to_owned(),
         },
-        ProbedCheck::Ssh { user, run, json, .. } => match run {
+        ProbedCheck::OnNode(check) => check.system.to_string(),
+        ProbedCheck::Ssh { login: Login { user, .. }, run, json, .. } => match run {
             Some(run) => format!("ssh {user}: {run}{json}"),
             None => format!("ssh {user}"),
         },

@@ -441,8 +441,7 @@ impl Judge {
                 })
         };
         let Item { expectation, quorum, .. } = &self.items[index];
-        let powered =
-            |node: &NodeName| prospects.never_powered_on(node, present, by_hand(node), awaited);
+        let powered = |node: &NodeName| prospects.never_powered_on(node, present, by_hand(node), awaited);
         match (&expectation.check, &subject.node) {
             (Check::Observed(ObservedCheck::Process { process, .. }), _) => {
                 prospects.never_started(process, present, awaited)
@@ -514,7 +513,8 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
             ProbedCheck::Installed(_)
             | ProbedCheck::Tcp { .. }
             | ProbedCheck::Http(_)
-            | ProbedCheck::Ssh { .. } => false,
+            | ProbedCheck::Ssh { .. }
+            | ProbedCheck::OnNode(_) => false,
         },
     };
     if together || expectation.quorum.is_some() {

@@ -15,7 +15,7 @@ pub use crate::config::{
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
-use crate::lab::{ContainerImage, JsonValues, Origins, Pattern, Secret};
+use crate::lab::{ContainerImage, JsonValues, Login, OnNode, Origins, Pattern, Secret};
 use crate::matchbox::ignition::Version;
 use crate::name::{
     ActionName, Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName,
@@ -801,12 +801,9 @@ pub enum Deed {
     Command(String),
     /// Runs a command on each node over ssh.
     Ssh {
-        /// The user.
-        user: String,
-        /// The port.
-        port: u16,
-        /// The private key; the run's own key if left out.
-        key: Option<Secret>,
+        /// How to log in.
+        #[serde(flatten)]
+        login: Login,
         /// The command.
         run: String,
     },
@@ -890,12 +887,9 @@ pub enum ProbedCheck {
     },
     /// A command run over ssh.
     Ssh {
-        /// The user.
-        user: String,
-        /// The port.
-        port: u16,
-        /// The private key; the run's own key if left out.
-        key: Option<Secret>,
+        /// How to log in.
+        #[serde(flatten)]
+        login: Login,
         /// The command; only the login is checked if left out.
         run: Option<String>,
         /// The exit code expected.
@@ -932,33 +926,33 @@ pub enum ProbedCheck {
         #[serde(default, skip_serializing_if = "JsonValues::is_empty")]
         json: JsonValues,
     },
+    /// A look at the running system of a node, over ssh.
+    OnNode(Box<OnNode>),
 }
 
 impl ProbedCheck {
-    /// Returns the login over ssh that it needs.
-    pub fn login(&self) -> Option<Login<'_>> {
+    /// Returns how the check logs in to nodes, if it does.
+    pub fn login(&self) -> Option<&Login> {
         match self {
-            Self::Ssh { user, port, key, .. } => Some(Login { user, port: *port, key: key.as_ref() }),
+            Self::Ssh { login, .. } => Some(login),
+            Self::OnNode(check) => Some(&check.login),
             Self::Kubernetes(check) => match &check.kubeconfig {
-                Some(KubeconfigSource::Ssh { user, port, key, .. }) => {
-                    Some(Login { user, port: *port, key: key.as_ref() })
-                }
-                _ => None,
+                Some(KubeconfigSource::Ssh { login, .. }) => Some(login),
+                Some(
+                    KubeconfigSource::File(_)
+                    | KubeconfigSource::OnHost { .. }
+                    | KubeconfigSource::Command(_),
+                )
+                | None => None,
             },
-            _ => None,
+            Self::Tcp { .. }
+            | Self::Http(_)
+            | Self::Dns { .. }
+            | Self::Etcd { .. }
+            | Self::Installed(_)
+            | Self::Command { .. } => None,
         }
     }
-}
-
-/// A login over ssh.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Login<'a> {
-    /// The user.
-    pub user: &'a str,
-    /// The port.
-    pub port: u16,
-    /// The private key; the run's own key if left out.
-    pub key: Option<&'a Secret>,
 }
 
 /// A Kubernetes cluster that is ready.
@@ -998,12 +992,9 @@ pub enum KubeconfigSource {
     Command(String),
     /// On the node, read over ssh.
     Ssh {
-        /// The user.
-        user: String,
-        /// The port.
-        port: u16,
-        /// The private key; the run's own key if left out.
-        key: Option<Secret>,
+        /// How to log in.
+        #[serde(flatten)]
+        login: Login,
         /// The absolute path; the usual places if left out.
         path: Option<PathBuf>,
     },

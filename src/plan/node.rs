@@ -229,7 +229,9 @@ fn seeded_user(node: &Node) -> Option<String> {
 /// Returns the user that an expectation logs in as.
 fn expected_user(lab: &Lab, node: &NodeName) -> Option<String> {
     lab.expectations.values().find_map(|expectation| match &expectation.check {
-        Check::Probed(check) if expectation.nodes.contains(node) => Some(check.login()?.user.to_owned()),
-        _ => None,
+        Check::Probed(check) if expectation.nodes.contains(node) => {
+            check.login().map(|login| login.user.clone())
+        }
+        Check::Probed(_) | Check::Observed(_) => None,
     })
 }

@@ -61,14 +61,13 @@ pub(super) fn work<S: Site>(
     };
     let work: Vec<Work> = match deed {
         Deed::Command(run) => {
-            let check = ProbedCheck::Command { run: run.clone(), exit: 0, output: None, json: JsonValues::default() };
+            let check =
+                ProbedCheck::Command { run: run.clone(), exit: 0, output: None, json: JsonValues::default() };
             vec![Box::pin(prober.once(check, None))]
         }
-        Deed::Ssh { user, port, key, run } => {
+        Deed::Ssh { login, run } => {
             let check = ProbedCheck::Ssh {
-                user: user.clone(),
-                port: *port,
-                key: key.clone(),
+                login: login.clone(),
                 run: Some(run.clone()),
                 exit: 0,
                 output: None,

@@ -12,6 +12,7 @@ mod etcd;
 mod http;
 mod kubernetes;
 mod program;
+mod system;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -28,8 +29,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::event::{Ago, Emitter, Known, RunTime, Service, Source};
 use crate::expect::WantedProbe;
 use crate::hint::chain;
-use crate::lab::{Check, Expectation, Firmware, Installed, Isolation, ProbedCheck};
-use crate::name::{ExpectName, LabName, NetworkName, NodeName};
+use crate::lab::{Check, Expectation, Firmware, Installed, Isolation, Login, ProbedCheck};
+use crate::name::{ExpectName, LabName, Mac, NetworkName, NicName, NodeName};
 use crate::node::Node;
 use crate::node::host::Space;
 use crate::observe::AddressBook;
@@ -51,6 +52,8 @@ const NETWORK_LIMIT: Duration = Duration::from_secs(10);
 const ACTION_LIMIT: Duration = Duration::from_mins(10);
 /// Timeout of one attempt with a program: some wait themselves (`cloud-init status --wait`).
 const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
+/// Timeout of one look at a running system: the login, and what its script waits for.
+const SYSTEM_LIMIT: Duration = Duration::from_secs(60);
 /// When an unchanged result is reported again.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// How long a changed text with the same outcome is held back, so that a text with a time in it does not flood the
@@ -94,6 +97,8 @@ pub struct Target {
     pub network: Option<NetworkName>,
     /// Its firmware.
     pub firmware: Firmware,
+    /// The hardware addresses of its NICs.
+    pub macs: BTreeMap<NicName, Mac>,
     /// The DNS server of its first network, if that has one.
     pub dns: Option<Dns>,
 }
@@ -149,6 +154,7 @@ impl ProbeContext {
                     address,
                     network: node.network.clone(),
                     firmware: node.firmware,
+                    macs: node.nics.iter().map(|nic| (nic.nic.clone(), nic.mac)).collect(),
                     dns: network.and_then(dns),
                 },
             )
@@ -159,7 +165,8 @@ impl ProbeContext {
             let mut there = host.nics.iter().filter(|nic| Some(&nic.network) == network.as_ref());
             let address = there.find_map(|nic| nic.address).map(|net| net.addr().into());
             let (firmware, dns) = (Firmware::default(), server.and_then(dns));
-            (host.host.clone(), Target { address, network, firmware, dns })
+            let macs = host.nics.iter().map(|nic| (nic.nic.clone(), nic.mac)).collect();
+            (host.host.clone(), Target { address, network, firmware, macs, dns })
         });
         Self {
             lab: plan.lab.clone(),
@@ -350,6 +357,7 @@ async fn probe(
     let limit = match check {
         // The kubeconfig may come from a command.
         ProbedCheck::Ssh { .. } | ProbedCheck::Command { .. } | ProbedCheck::Kubernetes(_) => PROGRAM_LIMIT,
+        ProbedCheck::OnNode(_) => SYSTEM_LIMIT,
         ProbedCheck::Tcp { .. }
         | ProbedCheck::Dns { .. }
         | ProbedCheck::Etcd { .. }
@@ -473,36 +481,46 @@ impl Shared {
                     http::probe(to, network_of(from.as_ref()), node.as_str(), check).await
                 }
             },
-            ProbedCheck::Ssh { user, port, key, run, exit, output, json } => {
-                let Reached { node, address, from } = match self.reached(node) {
+            ProbedCheck::Ssh { login, run, exit, output, json } => {
+                let (login, _key, _) = match self.login(login, node) {
+                    Ok(login) => login,
                     Err(no) => return no,
-                    Ok(reached) => reached,
-                };
-                let run_dir = &self.context.run_dir;
-                let key = match key {
-                    None => Ok(KeyFile::kept(ssh::private_key(run_dir))),
-                    Some(secret) => KeyFile::of(secret, &self.context.runtime),
-                };
-                let key = match key {
-                    Ok(key) => key,
-                    Err(why) => return Answer::no(why),
-                };
-                let login = program::Login {
-                    user,
-                    port: *port,
-                    node: node.as_str(),
-                    options: ssh::check_options(
-                        run_dir,
-                        node.as_str(),
-                        address,
-                        from.map(|from| from.pid()),
-                        key.path(),
-                    ),
                 };
                 let wanted = program::Expected { exit: *exit, output: output.as_deref(), json };
                 program::ssh(&self.context.spawner, &login, run.as_deref(), wanted).await
             }
+            ProbedCheck::OnNode(check) => {
+                let (login, _key, from) = match self.login(&check.login, node) {
+                    Ok(login) => login,
+                    Err(no) => return no,
+                };
+                let none = BTreeMap::new();
+                let macs = target.map_or(&none, |target| &target.macs);
+                let from = network_of(from.as_ref());
+                system::probe(&self.context.spawner, &login, &check.system, macs, from).await
+            }
         }
+    }
+
+    /// Returns how to log in to a node, with the file of the key, which is deleted on drop, and the host from which the
+    /// node is reached.
+    fn login<'a>(
+        &self,
+        login: &'a Login,
+        node: Option<&'a NodeName>,
+    ) -> Result<(program::Login<'a>, KeyFile, Option<Arc<Space>>), Answer> {
+        let Login { user, port, key } = login;
+        let Reached { node, address, from } = self.reached(node)?;
+        let run_dir = &self.context.run_dir;
+        let key = match key {
+            None => Ok(KeyFile::kept(ssh::private_key(run_dir))),
+            Some(secret) => KeyFile::of(secret, &self.context.runtime),
+        };
+        let key = key.map_err(Answer::no)?;
+        let pid = from.as_ref().map(|from| from.pid());
+        let options = ssh::check_options(run_dir, node.as_str(), address, pid, key.path());
+        let login = program::Login { user, port: *port, node: node.as_str(), options };
+        Ok((login, key, from))
     }
 
     /// Returns the node with the address at which it is reachable, and the host from which it is.

@@ -11,7 +11,7 @@ use ssh_key::{Algorithm, LineEnding, PrivateKey};
 
 use super::lab_lock::is_current;
 use crate::hint::Hint;
-use crate::lab::{Check, Secret};
+use crate::lab::{Action, Check, Deed, Login, Secret};
 use crate::name::{ExpectName, NodeName};
 use crate::plan::{Plan, SSH_KEY, Step};
 
@@ -67,7 +67,10 @@ pub(super) fn is_needed(plan: &Plan) -> bool {
         Step::Serve(service) => service.texts.values().any(|text| text.body.contains(SSH_KEY)),
         _ => false,
     };
-    plan.steps.iter().any(handed) || plan.expectations.values().any(|expectation| logs_in(&expectation.check))
+    let acts = |action: &Action| matches!(&action.deed, Deed::Ssh { login, .. } if login.key.is_none());
+    plan.steps.iter().any(handed)
+        || plan.expectations.values().any(|expectation| logs_in(&expectation.check))
+        || plan.actions.values().any(acts)
 }
 
 /// Creates the key pair of a run.
@@ -95,8 +98,8 @@ pub fn expected_keys<'a>(
     let mut keys: Vec<_> = logins
         .filter_map(|expectation| match &expectation.check {
             Check::Probed(check) => {
-                let login = check.login()?;
-                Some((&expectation.name, login.user, login.key?))
+                let Login { user, key, .. } = check.login()?;
+                Some((&expectation.name, user.as_str(), key.as_ref()?))
             }
             Check::Observed(_) => None,
         })

@@ -604,3 +604,45 @@ expect.j.that.installed = { disk = "data", partitions = 0 }
     12 errors; for more, run `dryrack explain L407`
     "#);
 }
+
+#[test]
+fn what_a_check_on_a_node_cannot_mean_is_told_at_its_place() {
+    let more = r#"
+expect.a.that.http = { json = { "$.members[" = true } }
+expect.b.that.command = { run = "true", json = { "members.up" = true } }
+expect.c = { quorum = 9, that.tcp = 22 }
+expect.d = { quorum = 1, that = "etcd" }
+expect.e.that.cmdline = { login = "core" }
+expect.f.that.nics = { names = { no-such = "eth0" } }
+expect.g.that.clock = "0s"
+expect.h.that.file = "etc/motd"
+expect.i.that.file = { path = "/etc/motd", mode = "999" }
+expect.j.that.file = { path = "/etc/motd", exists = false, owner = "root" }
+expect.k.that.unreachable = { login = "core" }
+expect.l.that.unreachable = { tcp = "10.0.9.5:623", url = "http://10.0.9.5/" }
+expect.m.that.unreachable = { url = "ftp://10.0.9.5/" }
+expect.n.that.units = { login = "-x" }
+"#;
+    let said = check_more(more);
+    let lines: Vec<&str> = said.lines().collect();
+    for (at, what) in [
+        ("6:33", "`$.members[` is not a JSONPath: at position 9, parser error"),
+        ("7:50", "`members.up` is neither a JSON Pointer nor a JSONPath"),
+        ("8:23", "9 of "),
+        ("9:23", "`etcd` judges all its nodes together"),
+        ("10:25", "this check has no condition"),
+        ("11:34", "has no NIC `no-such`"),
+        ("12:23", "no measurement is exact"),
+        ("13:22", "`etc/motd` is not an absolute path"),
+        ("14:51", "`999` is not the mode of a file"),
+        ("15:68", "a file that does not exist has neither content nor owner nor mode"),
+        ("16:29", "this check has neither `tcp` nor `url`"),
+        ("17:59", "this check has both `tcp` and `url`"),
+        ("18:37", "`ftp://10.0.9.5/` is not a URL of HTTP"),
+        ("19:33", "`-x` is not a valid user name"),
+    ] {
+        let place = format!("--> lab.toml:{at}");
+        let found = lines.windows(2).any(|two| two[0].contains(what) && two[1].contains(&place));
+        assert!(found, "{what} at {at}:\n{said}");
+    }
+}

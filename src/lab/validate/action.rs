@@ -9,7 +9,7 @@ use crate::config::{
     Text,
 };
 use crate::diag::{Code, Diagnostic};
-use crate::lab::{Action, Check as Checked, Chosen, Deed, Expectation, Host, Node, ProbedCheck};
+use crate::lab::{Action, Check as Checked, Chosen, Deed, Expectation, Host, Login, Node, ProbedCheck};
 use crate::name::{ActionName, DiskName, ExpectName, NicName, NodeName};
 
 /// More than a hand-written file needs.
@@ -173,7 +173,8 @@ impl Check<'_> {
                         Some(key) => Some(self.secret(key)?),
                         None => None,
                     };
-                    self.user(user).then(|| Deed::Ssh { user: user.value.clone(), port, key, run })?
+                    self.user(user)
+                        .then(|| Deed::Ssh { login: Login { user: user.value.clone(), port, key }, run })?
                 }
                 (None, None) if matches!(run.command, Field::Bad) || matches!(run.ssh, Field::Bad) => {
                     return None;

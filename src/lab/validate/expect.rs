@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use super::{Check, Span};
 use crate::config::{
-    Field, Keyed, Lasting, Located, RawBoots, RawCheck, RawCommand, RawDnsCheck, RawEtcd, RawExpect,
-    RawFetched, RawHttp, RawInstalled, RawJson, RawSecret, RawSsh, Short, Text,
+    Field, Keyed, Lasting, Located, RawBoots, RawCheck, RawCloudInit, RawCommand, RawDnsCheck, RawEtcd,
+    RawExpect, RawFetched, RawHttp, RawIgnitionResult, RawInstalled, RawJson, RawSecret, RawSsh, RawUnits,
+    Short, Text,
 };
 use crate::diag::{Code, Diagnostic};
 use crate::event::Stage;
 use crate::lab::{
     Boots, Check as Checked, Count, Expectation, Fetched, HttpCheck, Installed, JsonLocation,
-    JsonLocationError, JsonValues, Leased, ObservedCheck, Pattern, Polarity, ProbedCheck, Secret, TableKind,
-    TlsCheck, WantedServer,
+    JsonLocationError, JsonValues, Leased, Login, ObservedCheck, Pattern, Polarity, ProbedCheck, Secret,
+    TableKind, TlsCheck, WantedServer,
 };
 use crate::name::{DiskName, ExpectName, NodeName};
 
@@ -151,7 +152,15 @@ impl Check<'_> {
                 | RawCheck::Etcd(_)
                 | RawCheck::Kubernetes(_)
                 | RawCheck::Command(_)
-                | RawCheck::Process(_),
+                | RawCheck::Process(_)
+                | RawCheck::CloudInit(_)
+                | RawCheck::Units(_)
+                | RawCheck::Ignition(_)
+                | RawCheck::Cmdline(_)
+                | RawCheck::Nics(_)
+                | RawCheck::Clock(_)
+                | RawCheck::File(_)
+                | RawCheck::Unreachable(_),
             )
             | None => return,
         };
@@ -262,6 +271,26 @@ impl Check<'_> {
                 Field::Bad => None,
             },
             RawCheck::Command(Short(command)) => self.command(command, span),
+            RawCheck::CloudInit(raw) => match raw {
+                Field::Given(raw) => self.cloud_init(&raw.value.0),
+                Field::Missing => self.cloud_init(&RawCloudInit::default()),
+                Field::Bad => None,
+            },
+            RawCheck::Units(raw) => match raw {
+                Field::Given(raw) => self.units(&raw.value),
+                Field::Missing => self.units(&RawUnits::default()),
+                Field::Bad => None,
+            },
+            RawCheck::Ignition(raw) => match raw {
+                Field::Given(raw) => self.ignition_result(&raw.value),
+                Field::Missing => self.ignition_result(&RawIgnitionResult::default()),
+                Field::Bad => None,
+            },
+            RawCheck::Cmdline(Short(raw)) => self.cmdline(raw, span),
+            RawCheck::Nics(raw) => self.nic_names(raw, span),
+            RawCheck::Clock(Short(raw)) => self.clock_offset(raw, span),
+            RawCheck::File(Short(raw)) => self.node_file(raw, span),
+            RawCheck::Unreachable(raw) => self.unreachable_target(raw, span),
             RawCheck::Process(Short(ended)) => {
                 let name = self.needed(&ended.name, "name = \"terraform\"", span)?;
                 let process = self.process_named(&name.value, &name.span)?;
@@ -434,7 +463,8 @@ impl Check<'_> {
         }
         let output = self.maybe_regex(&raw.output);
         let exit = raw.exit.value().copied().unwrap_or(0);
-        Some(ProbedCheck::Ssh { user: user?, port: port?, key, run, exit, output: output?, json }.into())
+        let login = Login { user: user?, port: port?, key };
+        Some(ProbedCheck::Ssh { login, run, exit, output: output?, json }.into())
     }
 
     fn variable(&mut self, name: &Located<String>) -> Option<String> {
@@ -637,7 +667,7 @@ impl Check<'_> {
     }
 
     /// `None` if the pattern is invalid.
-    fn maybe_regex(&mut self, pattern: &Field<String>) -> Option<Option<Pattern>> {
+    pub(super) fn maybe_regex(&mut self, pattern: &Field<String>) -> Option<Option<Pattern>> {
         match pattern {
             Field::Given(pattern) => self.regex(pattern).map(Some),
             Field::Missing => Some(None),

@@ -7,7 +7,7 @@ use crate::config::{
     Field, Located, RawKubeconfig, RawKubeconfigOfProcess, RawKubeconfigOverSsh, RawKubernetes, Short,
 };
 use crate::diag::{Code, Diagnostic};
-use crate::lab::{Check as Checked, KubeconfigSource, KubernetesCheck, ProbedCheck};
+use crate::lab::{Check as Checked, KubeconfigSource, KubernetesCheck, Login, ProbedCheck};
 use crate::name::NodeName;
 
 /// The port of the API server that kubeadm, k3s, rke2, k0s and Talos use.
@@ -43,12 +43,10 @@ impl Check<'_> {
         }
         let kubeconfig = match raw.kubeconfig.given() {
             Some(given) => Some(self.kubeconfig(&given.value, &given.span)?),
-            None if nodes.is_some() || !namespaces.is_empty() => Some(KubeconfigSource::Ssh {
-                user: ADMINISTRATOR.to_owned(),
-                port: 22,
-                key: None,
-                path: None,
-            }),
+            None if nodes.is_some() || !namespaces.is_empty() => {
+                let login = Login { user: ADMINISTRATOR.to_owned(), port: 22, key: None };
+                Some(KubeconfigSource::Ssh { login, path: None })
+            }
             None => None,
         };
         if let (Some(given), None) = (raw.exec_plugins.given(), &kubeconfig) {
@@ -143,7 +141,7 @@ impl Check<'_> {
             Field::Missing => None,
             Field::Bad => return None,
         };
-        Some(KubeconfigSource::Ssh { user: user?, port: port?, key, path })
+        Some(KubeconfigSource::Ssh { login: Login { user: user?, port: port?, key }, path })
     }
 
     fn absolute(&mut self, path: &Located<String>) -> Option<PathBuf> {

@@ -18,6 +18,7 @@ mod media;
 mod names;
 mod network;
 mod node;
+mod on_node;
 mod process;
 mod publish;
 mod qemu;
@@ -91,6 +92,7 @@ impl Check<'_> {
             }
         }
         self.probes_reach(&networks, &nodes, &hosts, &expectations);
+        self.nics_are_there(&nodes, &hosts, &expectations);
         self.names_are_served(&networks, &expectations);
         self.profiles_are_served(&networks, &nodes, &profiles, &processes);
         self.nobody_leases(&networks, &nodes, &hosts, &processes);

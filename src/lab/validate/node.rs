@@ -263,9 +263,9 @@ impl<'a> Check<'a> {
             for expectation in expectations.values().filter(|expectation| expectation.nodes.contains(node)) {
                 if let Checked::Probed(check) = &expectation.check
                     && let Some(Login { user, key: None, .. }) = check.login()
-                    && !users.iter().any(|known| known == user)
+                    && !users.contains(user)
                 {
-                    users.push(user.to_owned());
+                    users.push(user.clone());
                 }
             }
             users

@@ -77,7 +77,7 @@ impl Check<'_> {
             let (word, found) = match &expectation.check {
                 Checked::Probed(ProbedCheck::Tcp { .. }) => ("tcp", None),
                 Checked::Probed(ProbedCheck::Http(_)) => ("http", None),
-                Checked::Probed(ProbedCheck::Ssh { .. }) => ("ssh", None),
+                Checked::Probed(ProbedCheck::Ssh { .. } | ProbedCheck::OnNode(_)) => ("ssh", None),
                 Checked::Probed(ProbedCheck::Etcd { .. }) => ("etcd", None),
                 Checked::Probed(ProbedCheck::Kubernetes(_)) => ("kubernetes", None),
                 Checked::Probed(ProbedCheck::Dns { server: Some(server), .. }) => {

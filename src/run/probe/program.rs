@@ -35,7 +35,7 @@ pub(super) struct Login<'a> {
 
 /// The result of a program.
 pub(super) struct Finished {
-    pub(super) status: ExitStatus,
+    status: ExitStatus,
     pub(super) output: String,
     /// Its standard error.
     errors: String,
@@ -47,8 +47,23 @@ impl Finished {
         self.errors.lines().rev().find(|line| !line.trim().is_empty())
     }
 
+    /// Returns the exit code, unless a signal ended it.
+    pub(super) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// Returns how it ended, with what it said.
+    pub(super) fn ended(&self) -> String {
+        let said = if self.complaint().is_some() { &self.errors } else { &self.output };
+        let said = outline(said).map(|lines| format!(", {lines}")).unwrap_or_default();
+        match self.status.code() {
+            Some(code) => format!("exit code {code}{said}"),
+            None => format!("{}{said}", self.status),
+        }
+    }
+
     /// Returns standard output and standard error.
-    fn whole(&self) -> String {
+    pub(super) fn whole(&self) -> String {
         let between = if self.output.is_empty() || self.output.ends_with('\n') { "" } else { "\n" };
         [&self.output, between, &self.errors].concat()
     }
@@ -96,7 +111,11 @@ pub(super) async fn ssh(
     wanted: Expected<'_>,
 ) -> Answer {
     // Every shell knows `exit`, so this tries the login alone.
-    match run_over_ssh(spawner, login, run.unwrap_or("exit 0")).await {
+    let spec = match self::login(login, run.unwrap_or("exit 0")) {
+        Ok(spec) => spec,
+        Err(no) => return no,
+    };
+    match finish(spawner, spec).await {
         Ok(finished) if finished.status.code() == Some(SSH_FAILED) && wanted.exit != SSH_FAILED => {
             Answer::no(refusal(finished.complaint(), login)).with_output(finished.whole())
         }
@@ -105,21 +124,25 @@ pub(super) async fn ssh(
     }
 }
 
-/// Logs in to a node and runs a command there that does not end with the exit code of `ssh` itself; returns why the
-/// login failed, if it did.
-pub(super) async fn over_ssh(spawner: &Spawner, login: &Login<'_>, run: &str) -> Result<Finished, String> {
-    let finished = run_over_ssh(spawner, login, run).await?;
-    if finished.status.code() == Some(SSH_FAILED) {
-        return Err(refusal(finished.complaint(), login));
+/// Runs a command on a node, and returns how it ended, or why the login failed.
+pub(super) async fn on_node(spawner: &Spawner, login: &Login<'_>, run: &str) -> Result<Finished, Answer> {
+    let finished = finish(spawner, self::login(login, run)?).await.map_err(Answer::no)?;
+    match finished.code() {
+        Some(SSH_FAILED) => {
+            Err(Answer::no(refusal(finished.complaint(), login)).with_output(finished.whole()))
+        }
+        _ => Ok(finished),
     }
-    Ok(finished)
 }
 
-async fn run_over_ssh(spawner: &Spawner, login: &Login<'_>, run: &str) -> Result<Finished, String> {
+/// Returns what runs a command on a node.
+pub(super) fn login(login: &Login<'_>, run: &str) -> Result<SpawnSpec, Answer> {
     let Some(program) = find_program("ssh") else {
-        return Err("this host has no `ssh`: install openssh-client".to_owned());
+        return Err(Answer::no("this host has no `ssh`: install openssh-client"));
     };
-    finish(spawner, SpawnSpec::new(program).args(arguments(login)).args([run])).await
+    let mut spec = SpawnSpec::new(program).args(arguments(login)).args([run]);
+    spec.stderr_limit = OUTPUT_LIMIT;
+    Ok(spec)
 }
 
 fn arguments(login: &Login<'_>) -> Vec<OsString> {
@@ -134,7 +157,7 @@ fn arguments(login: &Login<'_>) -> Vec<OsString> {
 }
 
 /// Returns as text why `ssh` itself failed.
-fn refusal(complaint: Option<&str>, login: &Login<'_>) -> String {
+pub(super) fn refusal(complaint: Option<&str>, login: &Login<'_>) -> String {
     let (user, port) = (login.user, login.port);
     match complaint {
         Some(line) if line.contains("Connection refused") => format!("port {port} refuses connections"),

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::event::examples::{event, lease};
 use crate::event::{Event, Instant, Kind, LearnedBy, LearnedFrom};
-use crate::lab::{Firmware, HttpCheck, JsonLocation, JsonValues, Pattern, Polarity, TlsCheck};
+use crate::lab::{Firmware, HttpCheck, JsonLocation, JsonValues, Login, Pattern, Polarity, TlsCheck};
 use crate::name::NetworkName;
 use crate::observe::Snapshot;
 
@@ -43,7 +43,17 @@ pub(super) fn prober(
     let context = ProbeContext {
         lab: LabName::new("lab").unwrap(),
         expectations: [(expectation.name.clone(), expectation)].into(),
-        nodes: [(name, Target { address, network: None, firmware: Firmware::Bios, dns: dns.clone() })].into(),
+        nodes: [(
+            name,
+            Target {
+                address,
+                network: None,
+                firmware: Firmware::Bios,
+                macs: BTreeMap::new(),
+                dns: dns.clone(),
+            },
+        )]
+        .into(),
         dns,
         machines: Machines::new(|_| None),
         reaching: Reaching::default(),
@@ -376,9 +386,7 @@ async fn the_whole_output_of_a_failed_probe_is_kept() {
 async fn ssh_says_why_it_was_not_let_in() {
     let port = free_port();
     let check = ProbedCheck::Ssh {
-        user: "core".into(),
-        port,
-        key: None,
+        login: Login { user: "core".into(), port, key: None },
         run: None,
         exit: 0,
         output: None,

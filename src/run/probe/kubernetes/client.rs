@@ -97,7 +97,7 @@ impl User {
         let spec = SpawnSpec::new("/usr/bin/env").args([command]).args(args);
         let ran = timeout(LIMIT, program::run_program(&shared.context.spawner, spec, environment)).await;
         let finished = ran.map_err(|_| no("it does not end"))?.map_err(|why| no(&why))?;
-        if !finished.status.success() {
+        if finished.code() != Some(0) {
             return Err(no(finished.complaint().unwrap_or("it fails without a message")));
         }
         // What it prints is secret, and so is what an error would quote.

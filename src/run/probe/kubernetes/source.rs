@@ -9,7 +9,6 @@ use super::LIMIT;
 use crate::kubernetes::kubeconfig::Kubeconfig;
 use crate::lab::{Check, KubeconfigSource, KubernetesCheck, Login};
 use crate::name::NodeName;
-use crate::run::ssh::{self, KeyFile};
 use crate::system::host::read_below;
 
 /// Where kubeadm, k3s, rke2, k0s and microk8s write the kubeconfig of the administrator.
@@ -57,18 +56,17 @@ async fn fetch(
             let ran = program::run_command(&shared.context.spawner, run, shared.environment(None));
             let finished =
                 timeout(PROGRAM_LIMIT, ran).await.map_err(|_| "the command does not end".to_owned())??;
-            if !finished.status.success() {
+            if finished.code() != Some(0) {
                 let why = finished.complaint().unwrap_or("without a message");
                 return Err(format!("the command that prints it failed: {why}"));
             }
             Ok((finished.output.into_bytes(), "the output of the command".to_owned()))
         }
-        KubeconfigSource::Ssh { user, port, key, path } => {
+        KubeconfigSource::Ssh { login, path } => {
             let places: Vec<String> = match path {
                 Some(path) => vec![path.display().to_string()],
                 None => PLACES.map(str::to_owned).into(),
             };
-            let login = Login { user, port: *port, key: key.as_ref() };
             over_ssh(shared, on, login, &places).await
         }
     }
@@ -85,9 +83,8 @@ async fn read_file(
         KubeconfigSource::File(of) => from_file(&beside(of, path)),
         KubeconfigSource::OnHost { host, path: of } => from_host(shared, host, &beside(of, path)),
         KubeconfigSource::Command(_) => from_file(path),
-        KubeconfigSource::Ssh { user, port, key, path: of } => {
+        KubeconfigSource::Ssh { login, path: of } => {
             let path = of.as_ref().map_or_else(|| path.to_owned(), |of| beside(of, path));
-            let login = Login { user, port: *port, key: key.as_ref() };
             over_ssh(shared, on, login, &[path.display().to_string()]).await.map(|(bytes, _)| bytes)
         }
     }
@@ -122,7 +119,7 @@ fn from_host(shared: &Shared, host: &NodeName, path: &Path) -> Result<Vec<u8>, S
 async fn over_ssh(
     shared: &Shared,
     on: &NodeName,
-    login: Login<'_>,
+    login: &Login,
     places: &[String],
 ) -> Result<(Vec<u8>, String), String> {
     let list: Vec<String> = places.iter().map(|place| quoted(place)).collect();
@@ -134,10 +131,10 @@ async fn over_ssh(
     let finished = timeout(LIMIT, log_in(shared, on, login, &script)).await;
     let finished = finished.map_err(|_| format!("{on}: ssh does not answer"))?;
     let finished = finished.map_err(|why| format!("{on}: {why}"))?;
-    match finished.status.code() {
+    match finished.code() {
         Some(0) => Ok((finished.output.into_bytes(), format!("the kubeconfig of {on}"))),
         Some(NOTHING) => {
-            let (user, places) = (login.user, places.join(", "));
+            let (user, places) = (&login.user, places.join(", "));
             Err(format!("{on} has none yet that {user} can read: {places}"))
         }
         _ => Err(format!("{on}: {}", finished.complaint().unwrap_or("it cannot be read"))),
@@ -153,20 +150,12 @@ fn quoted(word: &str) -> String {
 pub(super) async fn log_in(
     shared: &Shared,
     node: &NodeName,
-    login: Login<'_>,
+    login: &Login,
     run: &str,
 ) -> Result<program::Finished, String> {
-    let address = shared.address(node).ok_or("it has no address yet")?;
-    let from = shared.context.reaching.from(address).map_err(|off| off.to_string())?;
-    let run_dir = &shared.context.run_dir;
-    let key = match login.key {
-        None => KeyFile::kept(ssh::private_key(run_dir)),
-        Some(secret) => KeyFile::of(secret, &shared.context.runtime)?,
-    };
-    let pid = from.map(|from| from.pid());
-    let options = ssh::check_options(run_dir, node.as_str(), address, pid, key.path());
-    let login = program::Login { user: login.user, port: login.port, node: node.as_str(), options };
-    program::over_ssh(&shared.context.spawner, &login, run).await
+    // The file of the key is deleted afterwards.
+    let (login, _key, _from) = shared.login(login, Some(node)).map_err(|no| no.seen)?;
+    program::on_node(&shared.context.spawner, &login, run).await.map_err(|no| no.seen)
 }
 
 /// Returns how to log in to a node: as for the kubeconfig, else as another expectation does.
@@ -174,9 +163,9 @@ pub(super) fn login<'a>(
     shared: &'a Shared,
     check: &'a KubernetesCheck,
     node: &NodeName,
-) -> Option<Login<'a>> {
-    if let Some(KubeconfigSource::Ssh { user, port, key, .. }) = &check.kubeconfig {
-        return Some(Login { user, port: *port, key: key.as_ref() });
+) -> Option<&'a Login> {
+    if let Some(KubeconfigSource::Ssh { login, .. }) = &check.kubeconfig {
+        return Some(login);
     }
     let others = shared.context.expectations.values().filter(|other| other.nodes.contains(node));
     others.into_iter().find_map(|other| match &other.check {

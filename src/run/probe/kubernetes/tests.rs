@@ -159,7 +159,8 @@ async fn attempt(check: &KubernetesCheck, run_dir: &Path) -> String {
     let probed = ProbedCheck::Kubernetes(Box::new(check.clone()));
     let (prober, _said) = prober(probed, true, None, run_dir);
     let of = prober.shared.context.expectations.values().next().unwrap();
-    let Answer { ok, seen, evidence, .. } = probe(&prober.shared, &of.nodes, check, &mut Memory::default()).await;
+    let Answer { ok, seen, evidence, .. } =
+        probe(&prober.shared, &of.nodes, check, &mut Memory::default()).await;
     let evidence: String = evidence.iter().map(|line| format!("\n  {line}")).collect();
     format!("{ok}: {seen}{evidence}")
 }
