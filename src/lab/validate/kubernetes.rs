@@ -1,7 +1,5 @@
 //! The check of a Kubernetes cluster.
 
-use std::path::PathBuf;
-
 use super::{Check, Span};
 use crate::config::{
     Field, Located, RawKubeconfig, RawKubeconfigOfProcess, RawKubeconfigOverSsh, RawKubernetes, Short,
@@ -142,19 +140,6 @@ impl Check<'_> {
             Field::Bad => return None,
         };
         Some(KubeconfigSource::Ssh { login: Login { user: user?, port: port?, key }, path })
-    }
-
-    fn absolute(&mut self, path: &Located<String>) -> Option<PathBuf> {
-        if !self.is_file_name(path) {
-            return None;
-        }
-        let path_of = PathBuf::from(&path.value);
-        if !path_of.is_absolute() {
-            let what = format!("`{}` is not an absolute path", path.value);
-            self.bad_check(&path.span, what, "begin it with `/`");
-            return None;
-        }
-        Some(path_of)
     }
 
     fn is_file_name(&mut self, path: &Located<String>) -> bool {
