@@ -14,7 +14,7 @@ pub use crate::config::{
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
-use crate::lab::{ContainerImage, JsonValues, Origins, Pattern, Secret};
+use crate::lab::{ContainerImage, JsonValues, KubeconfigSource, KubernetesCheck, Origins, Pattern, Secret};
 use crate::matchbox::ignition::Version;
 use crate::name::{
     Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
@@ -878,54 +878,6 @@ pub struct Login<'a> {
     pub port: u16,
     /// The private key; the run's own key if left out.
     pub key: Option<&'a Secret>,
-}
-
-/// A Kubernetes cluster that is ready.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct KubernetesCheck {
-    /// The node or host whose API server is asked.
-    pub on: NodeName,
-    /// The port of its API server.
-    pub port: u16,
-    /// The nodes of the cluster, and no others; any if left out.
-    pub nodes: Option<Vec<NodeName>>,
-    /// The start of the versions of the API server and of the kubelets; any if left out.
-    pub version: Option<String>,
-    /// The namespaces of which all pods, daemon sets and deployments are ready.
-    pub namespaces: Vec<String>,
-    /// Where the kubeconfig is; without one, only the API server itself is judged.
-    pub kubeconfig: Option<KubeconfigSource>,
-    /// Whether the kubeconfig may run programs.
-    pub exec_plugins: bool,
-}
-
-/// Where a kubeconfig is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum KubeconfigSource {
-    /// In a file, an absolute path.
-    File(PathBuf),
-    /// In a file on a host.
-    OnHost {
-        /// The host.
-        host: NodeName,
-        /// The absolute path there.
-        path: PathBuf,
-    },
-    /// On the standard output of a command, run by `sh -c` in the lab's network namespace.
-    Command(String),
-    /// On the node, read over ssh.
-    Ssh {
-        /// The user.
-        user: String,
-        /// The port.
-        port: u16,
-        /// The private key; the run's own key if left out.
-        key: Option<Secret>,
-        /// The absolute path; the usual places if left out.
-        path: Option<PathBuf>,
-    },
 }
 
 /// An HTTP request and the expected response.
