@@ -144,6 +144,7 @@ fn the_help_names_every_verb() {
       screenshot    Save a screenshot of a node as PNG, or print the text on its screen
       capture       Capture the frames of a network or a node, as pcapng for Wireshark; Ctrl-C ends the
                     capture
+      kubeconfig    Print the kubeconfig of the Kubernetes cluster in a lab, for use on this machine
       exec          Run a command in the network of a lab
       ssh           Log in to a node over ssh
       ssh-config    Print an ssh configuration for ssh, scp and rsync to the nodes of a lab
@@ -485,6 +486,7 @@ fn guides_are_listed_and_printed() {
     hosts            Run your own servers
     expectations     Expectations
     kubernetes       Kubernetes
+    lives            Lives of labs
     ci               Continuous integration
     without-root     Without root
     traces           Traces

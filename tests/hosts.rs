@@ -444,7 +444,7 @@ fn container_images_are_fetched_from_a_registry() {
     );
 }
 
-/// Checks that log in to a host, each one that is met and one that never is.
+/// Checks and an action on a host; of each check one that is met and one that never is.
 const SYSTEM_CHECKS: &str = r#"
 [expect.file]
 nodes = ["server"]
@@ -485,6 +485,18 @@ never.unreachable = { tcp = "10.84.0.9:81", LOGIN }
 nodes = ["server"]
 within = "3s"
 never.unreachable = { tcp = "10.84.0.9:81", control = "none", login = "nobody" }
+[expect.here]
+never.command = "test -e /srv/page"
+within = "3s"
+[expect.there]
+that.command = { run = "cat /srv/page; echo unread >&2", in = "server", output = "^theirs$" }
+[action.leave]
+after = "there"
+do.run = { command = "hostname > /tmp/left", in = "server" }
+[expect.left]
+after = "action.leave"
+nodes = ["server"]
+that.file = { path = "/tmp/left", content = "^server$", LOGIN }
 "#;
 
 #[test]

@@ -112,7 +112,7 @@ pub(super) fn write_perfetto(file: &Path, text: &str) -> Result<(), Stop> {
 /// How the events of a run that is up are shown.
 enum View {
     Json,
-    Events(EventList),
+    Events(Box<EventList>),
     Timeline(Box<TimelineFold>, Follower),
 }
 
@@ -122,7 +122,7 @@ fn follow(args: &Args, folder: &Path, locations: &Locations) -> Result<u8, Stop>
             output::data(&output::json_line(&header(folder)?)?);
             View::Json
         }
-        (true, false) => View::Events(EventList::new(&recorded(folder)?.events)),
+        (true, false) => View::Events(Box::new(EventList::new(&recorded(folder)?.events))),
         (false, false) => View::Timeline(Box::default(), Follower::new(output::width())),
         (false, true) => {
             let what = "a timeline is JSON only as a whole";

@@ -4,8 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::alternatives::{BootTarget, PowerAction};
-use super::raw::RawLink;
+use super::alternatives::{BootTarget, PowerAction, RawLink};
 use super::secret::RawSecret;
 use super::value::{Field, List, Short, Shorthand, Text};
 use super::word::Span;
@@ -66,7 +65,7 @@ pub enum RawDeed {
     /// Boots the nodes from the network once: sets that for the next start, and cycles the power.
     Reinstall(Field<RawReinstall>),
     /// Runs a command once.
-    Run(RawRun),
+    Run(Box<RawRun>),
 }
 
 /// The link of a NIC.
@@ -114,13 +113,16 @@ pub struct RawReinstall {
     pub wipe: Field<bool>,
 }
 
-/// A command that runs once; exactly one of these.
+/// A command that runs once: either `command` or `ssh`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "run")]
 pub struct RawRun {
     /// A command in the lab's network namespace, run by `sh -c`.
     #[serde(default)]
     pub command: Field<String>,
+    /// The host on which `command` runs, as root there. Default: none; it runs where the bridges are.
+    #[serde(default, rename = "in")]
+    pub host: Field<String>,
     /// A command on each of the nodes, by ssh.
     #[serde(default)]
     pub ssh: Field<RawRunSsh>,

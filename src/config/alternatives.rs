@@ -336,3 +336,13 @@ impl BootTarget {
         }
     }
 }
+
+/// Link state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "link")]
+pub enum RawLink {
+    /// Connected.
+    Up,
+    /// Disconnected.
+    Down,
+}

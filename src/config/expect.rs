@@ -321,6 +321,9 @@ pub struct RawInstalled {
 pub struct RawCommand {
     /// The command, run by `sh -c`.
     pub run: Field<String>,
+    /// The host on which it runs, as root there. Default: none; it runs where the bridges are.
+    #[serde(default, rename = "in")]
+    pub host: Field<String>,
     /// The exit code. Default: 0.
     #[serde(default)]
     #[schemars(extend("default" = 0))]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::action::RawAction;
 use super::alternatives::{
     AccelChoice, Access, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader, NicModel,
-    RelayAgent, Restart, Switch, TftpBackend, Tpm, UnknownClients, Via,
+    RawLink, RelayAgent, Restart, Switch, TftpBackend, Tpm, UnknownClients, Via,
 };
 use super::architecture;
 use super::expect::{RawExpect, RawHttp};
@@ -786,16 +786,6 @@ pub struct RawNic {
     #[serde(default)]
     #[schemars(extend("default" = "up"))]
     pub link: Field<RawLink>,
-}
-
-/// Link state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "link")]
-pub enum RawLink {
-    /// Connected.
-    Up,
-    /// Disconnected.
-    Down,
 }
 
 /// One disk of a node.

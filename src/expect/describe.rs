@@ -6,6 +6,7 @@ use crate::lab::{
     Action, Check, Chosen, Deed, Expectation, HttpCheck, Installed, KubernetesCheck, Login, ObservedCheck,
     Polarity, ProbedCheck,
 };
+use crate::name::NodeName;
 
 /// Returns the description of an expectation: `stage os within 15m`, `never console /Kernel panic/`.
 pub fn describe(expectation: &Expectation) -> String {
@@ -39,9 +40,14 @@ pub fn deed(deed: &Deed) -> String {
         Deed::BootNext(target) => format!("boot {} once", target.as_str()),
         Deed::Reinstall { wipe: false } => "reinstall".to_owned(),
         Deed::Reinstall { wipe: true } => "reinstall with new disks".to_owned(),
-        Deed::Command(run) => format!("run {run}"),
+        Deed::Command { run, host } => format!("run {run}{}", on_host(host.as_ref())),
         Deed::Ssh { login, run } => format!("run by ssh as {}: {run}", login.user),
     }
+}
+
+/// Returns where a command runs, if it is a host.
+fn on_host(host: Option<&NodeName>) -> String {
+    host.map(|host| format!(" on host {host}")).unwrap_or_default()
 }
 
 /// Returns the description of an action: `power force-off of the leader that three saw, 5s after expectation three`.
@@ -115,7 +121,9 @@ fn probed(check: &ProbedCheck) -> String {
             let count = partitions.map(|count| format!(", {count} partitions")).unwrap_or_default();
             format!("installed{table}{count}")
         }
-        ProbedCheck::Command { run, json, .. } => format!("command {run}{json}"),
+        ProbedCheck::Command { run, host, json, .. } => {
+            format!("command {run}{}{json}", on_host(host.as_ref()))
+        }
     }
 }
 

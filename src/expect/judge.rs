@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::count;
-use super::life::{ActionItem, Gate, Gone, Passage};
+use super::gate::{ActionItem, Gate, Gone, Passage};
 use super::prospects::{Awaited, Prospects};
 use super::quorum::Quorum;
 use super::subject::{Subject, is_probed};

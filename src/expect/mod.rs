@@ -30,6 +30,7 @@
 
 mod count;
 mod describe;
+mod gate;
 mod judge;
 mod life;
 mod prospects;

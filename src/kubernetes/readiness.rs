@@ -83,7 +83,7 @@ pub struct Missing {
     pub what: String,
     /// Further facts, line by line.
     pub evidence: Vec<String>,
-    /// The objects that are wrong, of which events may tell more.
+    /// The names of the objects that are wrong, of which events may tell more; those of nodes also as in the lab.
     pub about: Vec<String>,
 }
 
@@ -155,7 +155,7 @@ pub fn is_version(version: &str, wanted: &str) -> bool {
 pub fn judge(cluster: &Cluster, wanted: &Wanted) -> Result<String, Missing> {
     version(cluster, wanted)?;
     nodes(cluster, wanted)?;
-    leases(cluster)?;
+    leases(cluster, wanted)?;
     api_services(cluster)?;
     for name in &wanted.namespaces {
         let found = cluster.namespaces.get(name);
@@ -208,24 +208,28 @@ fn nodes(cluster: &Cluster, wanted: &Wanted) -> Result<(), Missing> {
         if !strangers.is_empty() {
             let what =
                 format!("{} {} of the lab", first(&strangers), are(&strangers, "is no node", "are no nodes"));
-            return Err(Missing::with(
-                Link::Nodes,
-                what,
-                cluster.nodes.iter().map(described).collect(),
-                Vec::new(),
-            ));
+            let evidence = cluster.nodes.iter().map(described).collect();
+            return Err(Missing::with(Link::Nodes, what, evidence, Vec::new()));
+        }
+        for wanted in wanted {
+            let same: Vec<String> = cluster
+                .nodes
+                .iter()
+                .filter(|node| wanted.is(node))
+                .map(|node| format!("`{}`{}", node.metadata.name, at(node)))
+                .collect();
+            if same.len() > 1 {
+                let what = format!("{} all are node `{}` of the lab", first(&same), wanted.name);
+                return Err(Missing::new(Link::Nodes, what));
+            }
         }
         let absent = |wanted: &&WantedNode| !cluster.nodes.iter().any(|node| wanted.is(node));
-        let absent: Vec<String> =
-            wanted.iter().filter(absent).map(|wanted| format!("`{}`", wanted.name)).collect();
+        let absent: Vec<String> = wanted.iter().filter(absent).map(|wanted| wanted.name.clone()).collect();
         if !absent.is_empty() {
-            let what = format!("{} {} not joined", first(&absent), are(&absent, "has", "have"));
-            return Err(Missing::with(
-                Link::Nodes,
-                what,
-                cluster.nodes.iter().map(described).collect(),
-                Vec::new(),
-            ));
+            let names: Vec<String> = absent.iter().map(|name| format!("`{name}`")).collect();
+            let what = format!("{} {} not joined", first(&names), are(&names, "has", "have"));
+            let evidence = cluster.nodes.iter().map(described).collect();
+            return Err(Missing::with(Link::Nodes, what, evidence, absent));
         }
     }
     let ready = |node: &Node| condition(&node.status.conditions, "Ready").is_some_and(Condition::is_true);
@@ -236,7 +240,7 @@ fn nodes(cluster: &Cluster, wanted: &Wanted) -> Result<(), Missing> {
         let names: Vec<String> = unready.iter().map(|node| format!("`{}`", node.metadata.name)).collect();
         let what = format!("{} {} not ready: {why}", first(&names), are(&names, "is", "are"));
         let evidence = unready.iter().flat_map(|node| conditions(node)).collect();
-        let about = unready.iter().map(|node| node.metadata.name.clone()).collect();
+        let about = unready.iter().flat_map(|node| names_of(node, wanted)).collect();
         return Err(Missing::with(Link::Nodes, what, evidence, about));
     }
     let cordoned: Vec<String> = cluster
@@ -253,19 +257,21 @@ fn nodes(cluster: &Cluster, wanted: &Wanted) -> Result<(), Missing> {
     Ok(())
 }
 
-fn leases(cluster: &Cluster) -> Result<(), Missing> {
+fn leases(cluster: &Cluster, wanted: &Wanted) -> Result<(), Missing> {
     let (Some(leases), Some(now)) = (&cluster.leases, cluster.now) else { return Ok(()) };
     let stale = cluster.nodes.iter().filter_map(|node| {
         let name = &node.metadata.name;
         let lease = leases.iter().find(|lease| lease.metadata.name == *name);
-        Some((name.clone(), staleness(lease, now)?))
+        Some((node, staleness(lease, now)?))
     });
-    let stale: Vec<(String, String)> = stale.collect();
-    let Some((name, why)) = stale.first() else { return Ok(()) };
+    let stale: Vec<(&Node, String)> = stale.collect();
+    let Some((node, why)) = stale.first() else { return Ok(()) };
+    let name = &node.metadata.name;
     let what = format!("the kubelet of `{name}` has stopped, although the node counts as ready: {why}");
-    let evidence = stale.iter().map(|(name, why)| format!("lease {name}: {why}")).collect();
+    let evidence = stale.iter().map(|(node, why)| format!("lease {}: {why}", node.metadata.name)).collect();
     let evidence = beyond_the_first(evidence);
-    Err(Missing::with(Link::Leases, what, evidence, stale.into_iter().map(|(name, _)| name).collect()))
+    let about = stale.iter().flat_map(|(node, _)| names_of(node, wanted)).collect();
+    Err(Missing::with(Link::Leases, what, evidence, about))
 }
 
 /// Returns what is wrong with a lease.
@@ -273,8 +279,9 @@ fn staleness(lease: Option<&Lease>, now: Timestamp) -> Option<String> {
     let Some(lease) = lease else { return Some("it has no lease".to_owned()) };
     let most = lease.spec.lease_duration_seconds.unwrap_or(LEASE_SECONDS);
     let Some(renewed) = lease.spec.renew_time else { return Some("its lease was never renewed".to_owned()) };
-    let age = now.duration_since(renewed).as_secs();
-    (age > i64::from(most)).then(|| format!("its lease was renewed {age} s ago, and is good for {most} s"))
+    // Without its age, the text stays the same, and is reported once.
+    let is_over = now.duration_since(renewed).as_secs() > i64::from(most);
+    is_over.then(|| format!("its lease was last renewed at {renewed:.0}, and is good for {most} s"))
 }
 
 fn api_services(cluster: &Cluster) -> Result<(), Missing> {
@@ -417,6 +424,13 @@ fn conditions(node: &Node) -> Vec<String> {
         )
     };
     node.status.conditions.iter().filter(wrong).map(line).collect()
+}
+
+/// Returns the name of a node in the cluster, and that in the lab.
+fn names_of(node: &Node, wanted: &Wanted) -> Vec<String> {
+    let of_lab = wanted.nodes.iter().flatten().find(|wanted| wanted.is(node));
+    let of_lab = of_lab.map(|wanted| wanted.name.clone()).filter(|name| *name != node.metadata.name);
+    std::iter::once(node.metadata.name.clone()).chain(of_lab).collect()
 }
 
 /// Returns a node as one line.

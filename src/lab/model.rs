@@ -15,7 +15,9 @@ pub use crate::config::{
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
-use crate::lab::{ContainerImage, JsonValues, Login, OnNode, Origins, Pattern, Secret};
+use crate::lab::{
+    ContainerImage, JsonValues, KubeconfigSource, KubernetesCheck, Login, OnNode, Origins, Pattern, Secret,
+};
 use crate::matchbox::ignition::Version;
 use crate::name::{
     ActionName, Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName,
@@ -797,8 +799,13 @@ pub enum Deed {
         /// Whether their disks are made anew first.
         wipe: bool,
     },
-    /// Runs a command in the lab's network namespace.
-    Command(String),
+    /// Runs a command in the lab's network namespace, or on a host.
+    Command {
+        /// The command.
+        run: String,
+        /// The host.
+        host: Option<NodeName>,
+    },
     /// Runs a command on each node over ssh.
     Ssh {
         /// How to log in.
@@ -914,10 +921,12 @@ pub enum ProbedCheck {
     Kubernetes(Box<KubernetesCheck>),
     /// A disk that the node's firmware can boot from.
     Installed(Installed),
-    /// A command run in the lab's network namespace by `sh -c`.
+    /// A command run by `sh -c` in the lab's network namespace, or on a host.
     Command {
         /// The command.
         run: String,
+        /// The host.
+        host: Option<NodeName>,
         /// The exit code expected.
         exit: i32,
         /// Standard output matches.
@@ -953,51 +962,6 @@ impl ProbedCheck {
             | Self::Command { .. } => None,
         }
     }
-}
-
-/// A Kubernetes cluster that is ready.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct KubernetesCheck {
-    /// The node or host whose API server is asked.
-    pub on: NodeName,
-    /// The port of its API server.
-    pub port: u16,
-    /// The nodes of the cluster, and no others; any if left out.
-    pub nodes: Option<Vec<NodeName>>,
-    /// The start of the versions of the API server and of the kubelets; any if left out.
-    pub version: Option<String>,
-    /// The namespaces of which all pods, daemon sets and deployments are ready.
-    pub namespaces: Vec<String>,
-    /// Where the kubeconfig is; without one, only the API server itself is judged.
-    pub kubeconfig: Option<KubeconfigSource>,
-    /// Whether the kubeconfig may run programs.
-    pub exec_plugins: bool,
-}
-
-/// Where a kubeconfig is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum KubeconfigSource {
-    /// In a file, an absolute path.
-    File(PathBuf),
-    /// In a file on a host.
-    OnHost {
-        /// The host.
-        host: NodeName,
-        /// The absolute path there.
-        path: PathBuf,
-    },
-    /// On the standard output of a command, run by `sh -c` in the lab's network namespace.
-    Command(String),
-    /// On the node, read over ssh.
-    Ssh {
-        /// How to log in.
-        #[serde(flatten)]
-        login: Login,
-        /// The absolute path; the usual places if left out.
-        path: Option<PathBuf>,
-    },
 }
 
 /// An HTTP request and the expected response.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::event_list::stamp;
-use super::text::paragraph;
+use super::paragraph::paragraph;
 use super::trace::{Line, Tone};
 use crate::event::{RunTime, Service, Size, Stage};
 use crate::name::{NodeName, ProcessName, Trigger};

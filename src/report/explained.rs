@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::text::paragraph;
+use super::paragraph::paragraph;
 use super::trace::{Line, Tone, nodes};
 use crate::dialogue::{Dialogue, Divergence};
 use crate::event::{DhcpMessage, Event, Kind, Known, Service, TftpOutcome};

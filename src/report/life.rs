@@ -1,6 +1,6 @@
 //! The life of a lab: expectations and actions in the order of their times.
 
-use super::text::paragraph;
+use super::paragraph::paragraph;
 use super::{ActionReport, Report};
 use crate::event::{Ago, RunTime};
 use crate::expect::{Outcome, Verdict};

@@ -12,6 +12,7 @@ mod explained;
 mod junit;
 mod life;
 mod markdown;
+mod paragraph;
 mod perfetto;
 mod text;
 mod told;
@@ -23,8 +24,9 @@ pub use event_list::{EventList, event_list};
 pub use explained::{CaptureSummary, EXPLAINED_SCHEMA, Explained, Explainer, Machine, Served, Server};
 pub use junit::junit;
 pub use markdown::markdown;
+pub use paragraph::paragraph;
 pub use perfetto::perfetto;
-pub use text::{WIDTH, paragraph, tally, text, verdicts};
+pub use text::{WIDTH, tally, text, verdicts};
 pub use told::{Difference, Told};
 pub use trace::{Follower, Line, Tone, trace};
 

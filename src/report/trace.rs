@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event_list::{TORN, stamp};
-use super::text::paragraph;
+use super::paragraph::paragraph;
 use crate::event::{Header, Known, RunTime, Service, Source, Stage};
 use crate::name::NodeName;
 use crate::observe::{

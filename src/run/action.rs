@@ -57,12 +57,12 @@ pub(super) fn work<S: Site>(
             parts.push(Part::Command(NodeCommand::Power(PowerAction::On)));
             parts
         }
-        Deed::Command(_) | Deed::Ssh { .. } => Vec::new(),
+        Deed::Command { .. } | Deed::Ssh { .. } => Vec::new(),
     };
     let work: Vec<Work> = match deed {
-        Deed::Command(run) => {
-            let check =
-                ProbedCheck::Command { run: run.clone(), exit: 0, output: None, json: JsonValues::default() };
+        Deed::Command { run, host } => {
+            let (run, host, json) = (run.clone(), host.clone(), JsonValues::default());
+            let check = ProbedCheck::Command { run, host, exit: 0, output: None, json };
             vec![Box::pin(prober.once(check, None))]
         }
         Deed::Ssh { login, run } => {

@@ -431,9 +431,10 @@ impl Shared {
     ) -> Answer {
         let target = node.and_then(|node| self.context.nodes.get(node));
         match check {
-            ProbedCheck::Command { run, exit, output, json } => {
+            ProbedCheck::Command { run, host, exit, output, json } => {
                 let wanted = program::Expected { exit: *exit, output: output.as_deref(), json };
-                program::command(&self.context.spawner, run, self.environment(node), wanted).await
+                let spec = program::shell(run, host.as_ref());
+                program::command(&self.context.spawner, spec, self.environment(node), wanted).await
             }
             ProbedCheck::Dns { name, answer, server } => {
                 let ours = target.and_then(|target| target.dns.as_ref()).or(self.context.dns.as_ref());

@@ -97,6 +97,12 @@ fn the_set_of_nodes_is_exact() {
         answers[NODES]["items"].as_array_mut().unwrap().push(stranger);
     }));
     assert_snapshot!(judged(|answers| drop(answers[NODES]["items"].as_array_mut().unwrap().remove(1))));
+    let twice = judged(|answers| {
+        let mut again = answers[NODES]["items"][1].clone();
+        again["metadata"]["name"] = json!("old-name");
+        answers[NODES]["items"].as_array_mut().unwrap().push(again);
+    });
+    assert_eq!(twice, "nodes: `node2` (10.0.2.3) and `old-name` (10.0.2.3) all are node `node2` of the lab");
     // By its address, whatever its name is; by its name with a domain, whatever its address is.
     let renamed = judged(|answers| {
         set(answers, NODES, 0, "/metadata/name", json!("ip-10-0-2-2"));

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::{Check, Span};
 use crate::config::{
-    Field, Lasting, Located, MediaAction, RawAction, RawChosen, RawDeed, RawLink, RawRun, RawSetLink, Short,
-    Text,
+    Field, Lasting, Located, MediaAction, RawAction, RawChosen, RawDeed, RawLink, RawSetLink, Short, Text,
 };
 use crate::diag::{Code, Diagnostic};
 use crate::lab::{Action, Check as Checked, Chosen, Deed, Expectation, Host, Login, Node, ProbedCheck};
@@ -63,8 +62,7 @@ impl Check<'_> {
         let after = raw.after.given().and_then(|after| self.after(after));
         let delay = raw.delay.value().map_or(Duration::ZERO, |Text(Lasting(delay))| *delay);
         let deed = self.needed(&raw.deed, "do = { power = \"off\" }", home);
-        let of_lab =
-            matches!(deed.map(|deed| &deed.value), Some(RawDeed::Run(RawRun { ssh: Field::Missing, .. })));
+        let of_lab = matches!(deed.map(|deed| &deed.value), Some(RawDeed::Run(run)) if matches!(run.ssh, Field::Missing));
         let nodes = match &raw.nodes {
             Field::Given(nodes) if of_lab => {
                 self.idle(&nodes.span, "this is done once for the whole lab, not to nodes", "remove `nodes`");
@@ -164,8 +162,13 @@ impl Check<'_> {
                 Deed::Media { drive, file, eject: action.value == MediaAction::Eject }
             }
             RawDeed::Run(run) => match (run.command.given(), run.ssh.given()) {
-                (Some(command), None) => Deed::Command(command.value.clone()),
+                (Some(command), None) => {
+                    Deed::Command { run: command.value.clone(), host: self.maybe_host(&run.host)? }
+                }
                 (None, Some(Located { value: ssh, span })) => {
+                    if let Some(host) = run.host.given() {
+                        self.idle(&host.span, "`ssh` runs on the nodes of the action", "remove `in`");
+                    }
                     let user = self.needed(&ssh.user, "user = \"root\"", span)?;
                     let run = self.needed(&ssh.run, "run = \"reboot\"", span)?.value.clone();
                     let port = self.port_or(&ssh.port, 22)?;

@@ -74,6 +74,11 @@ impl Check<'_> {
             let what = "every node has reached at least stage `off`, so this fails immediately";
             self.bad_check(span, what, "set the stage that a node must not reach, such as \"os\"");
         }
+        let nodes = match &checked {
+            // The other nodes of the lab may be off, or die.
+            Some(Checked::Probed(ProbedCheck::Kubernetes(check))) if raw.nodes.is_missing() => check.needs(),
+            _ => nodes,
+        };
         let quorum = self.quorum(raw, check, nodes.len());
         Some(Expectation { name: name?, nodes, after, within, holds, quorum, sense, check: checked? })
     }
@@ -194,6 +199,7 @@ impl Check<'_> {
         let needed = usize::from(*value);
         let together = match check.map(|check| &check.value) {
             Some(RawCheck::Etcd(_)) => Some("`etcd` judges all its nodes together"),
+            Some(RawCheck::Kubernetes(_)) => Some("`kubernetes` judges the whole cluster"),
             Some(RawCheck::Command(_) | RawCheck::Process(_)) => {
                 Some("this is checked once for the whole lab")
             }
@@ -648,7 +654,8 @@ impl Check<'_> {
         let output = self.maybe_regex(&raw.output);
         let exit = raw.exit.value().copied().unwrap_or(0);
         let json = self.json_values(&raw.json);
-        Some(ProbedCheck::Command { run: run?, exit, output: output?, json }.into())
+        let host = self.maybe_host(&raw.host);
+        Some(ProbedCheck::Command { run: run?, host: host?, exit, output: output?, json }.into())
     }
 
     pub(super) fn port_or(&mut self, port: &Field<u16>, default: u16) -> Option<u16> {

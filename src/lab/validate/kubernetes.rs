@@ -26,10 +26,7 @@ impl Check<'_> {
         let on = on.and_then(|on| self.subject_named(&on.value, &on.span));
         let port = self.port_or(&raw.port, API_PORT);
         let nodes = self.cluster_nodes(raw, of);
-        let version = match raw.version.given() {
-            Some(version) => Some(self.version(version)?),
-            None => None,
-        };
+        let version = raw.version.given().map(|version| self.version(version));
         let mut namespaces = Vec::new();
         for (name, _) in &raw.pods.entries {
             if is_label(&name.value) {
@@ -54,6 +51,10 @@ impl Check<'_> {
                 "remove `exec-plugins`, or add `nodes = \"lab\"`",
             );
         }
+        let version = match version {
+            Some(version) => Some(version?),
+            None => None,
+        };
         let exec_plugins = raw.exec_plugins.value().copied().unwrap_or(false);
         let check =
             KubernetesCheck { on: on?, port: port?, nodes, version, namespaces, kubeconfig, exec_plugins };
@@ -67,6 +68,9 @@ impl Check<'_> {
             && value == OF_LAB
         {
             return Some(of.to_vec());
+        }
+        if let (true, false, Some(span)) = (list.items.is_empty(), list.bad, &list.span) {
+            self.bad_check(span, "a cluster has at least one node", "list its nodes, or use \"lab\"");
         }
         let mut nodes = Vec::new();
         for word in &list.items {

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::Check;
-use crate::config::{Keyed, Located};
+use crate::config::{Field, Keyed, Located};
 use crate::diag::{Code, Diagnostic, HELPED, Span, enumerate, nearest};
 use crate::name::{
     ActionName, ExpectName, LONGEST, Malformed, NetworkName, NodeName, ProcessName, ProfileName, slug,
@@ -52,6 +52,15 @@ impl Check<'_> {
     /// Resolves a reference to a host.
     pub(super) fn host_named(&mut self, name: &str, span: &Span) -> Option<NodeName> {
         self.follow(Code::UnknownHost, "host", name, span, &self.raw.host)
+    }
+
+    /// Resolves a reference to a host, if there is one; `None` after a complaint.
+    pub(super) fn maybe_host(&mut self, word: &Field<String>) -> Option<Option<NodeName>> {
+        match word {
+            Field::Given(word) => self.host_named(&word.value, &word.span).map(Some),
+            Field::Missing => Some(None),
+            Field::Bad => None,
+        }
     }
 
     /// Resolves a reference to a process.

@@ -78,10 +78,7 @@ impl Check<'_> {
             Field::Missing | Field::Bad => None,
         };
         let restart = raw.restart.value().copied().unwrap_or_default();
-        let host = match &raw.host {
-            Field::Given(word) => Some(self.host_named(&word.value, &word.span)?),
-            Field::Missing | Field::Bad => None,
-        };
+        let host = self.maybe_host(&raw.host)?;
         if image.is_none() {
             self.files_agree(raw, host.as_ref());
         }

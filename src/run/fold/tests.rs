@@ -343,6 +343,7 @@ fn sees(expect: &str, leader: Option<&str>) -> Known {
         ok: true,
         seen: "it leads".to_owned(),
         output: None,
+        evidence: Vec::new(),
         leader: leader.map(|leader| leader.parse().unwrap()),
     }
 }

@@ -204,7 +204,7 @@ mod tests {
     fn healthy(said: &[Result<MemberReport, String>], healthy: usize) -> String {
         let names: Vec<_> = (1..=said.len()).map(|n| NodeName::new(&format!("node-{n}")).unwrap()).collect();
         let said: Vec<_> = names.iter().zip(said.iter().cloned()).collect();
-        let Answer { ok, seen, leader, .. } = judge(said, Wanted { members: 3, healthy });
+        let Answer { ok, seen, leader, .. } = judge(&said, Wanted { members: 3, healthy });
         let leader = leader.map(|leader| format!(" [{leader}]")).unwrap_or_default();
         format!("{ok}: {seen}{leader}")
     }

@@ -27,7 +27,7 @@ use crate::kubernetes::objects::{
     ApiService, Cluster, Event, Lease, Node, Objects, Status, Version, Workloads,
 };
 use crate::kubernetes::readiness::{Link, Missing, Wanted, WantedNode, judge};
-use crate::lab::{Check, KubernetesCheck, ProbedCheck};
+use crate::lab::{Check, KubeconfigSource, KubernetesCheck, ProbedCheck};
 use crate::name::{ExpectName, LabName, NodeName};
 use crate::run::no_kubeconfig::NoKubeconfig;
 
@@ -136,10 +136,7 @@ async fn attempt(shared: &Shared, check: &KubernetesCheck, memory: &mut Memory) 
     };
     match judge(&cluster, &wanted) {
         Ok(seen) => Ok(seen),
-        Err(mut missing) if missing.about.is_empty() => {
-            missing.evidence.truncate(EVIDENCE);
-            Err(missing)
-        }
+        Err(missing) if missing.about.is_empty() => Err(missing),
         Err(mut missing) => {
             // They are further evidence: that they cannot be read is no reason of its own.
             if let Ok(events) =
@@ -306,8 +303,7 @@ async fn kubelet(
     let candidates = check.nodes.as_deref().unwrap_or(nodes);
     let wrong = candidates.iter().find(|node| {
         let is_named = |name: &String| name == node.as_str() || name.split('.').next() == Some(node.as_str());
-        // One that has not joined is in the message only.
-        missing.about.iter().any(is_named) || missing.what.contains(&format!("`{node}`"))
+        missing.about.iter().any(is_named)
     });
     let Some(node) = wrong else { return Vec::new() };
     let now = shared.context.emitter.now().at;
@@ -366,7 +362,12 @@ pub(super) async fn handed_out(
         None => all.collect(),
     };
     // Usually several expectations judge one cluster.
-    found.dedup_by(|(_, one, source), (_, other, same)| one.on == other.on && source == same);
+    let mut distinct: Vec<(&NodeName, &KubeconfigSource)> = Vec::new();
+    found.retain(|(_, check, source)| {
+        let is_new = !distinct.contains(&(&check.on, *source));
+        distinct.push((&check.on, *source));
+        is_new
+    });
     let (check, source) = match found[..] {
         [(_, check, source)] => (check, source),
         [] => return Err(expect.map_or(NoKubeconfig::NoExpectation, NoKubeconfig::NotNamed)),

@@ -8,6 +8,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::Answer;
 use crate::lab::JsonValues;
+use crate::name::NodeName;
 use crate::run::ssh::Options;
 use crate::system::process::{SpawnSpec, Spawner, find_program, search_path};
 
@@ -69,26 +70,26 @@ impl Finished {
     }
 }
 
-/// Runs a command in the namespaces of the lab, and compares its result.
-pub(super) async fn command(
-    spawner: &Spawner,
-    run: &str,
-    environment: Vec<(String, String)>,
-    wanted: Expected<'_>,
-) -> Answer {
-    match run_command(spawner, run, environment).await {
-        Ok(finished) => compare(&finished, wanted),
-        Err(why) => Answer::no(why),
+/// Returns the shell that runs a command in the namespaces of the lab, or on a host.
+pub(super) fn shell(run: &str, host: Option<&NodeName>) -> SpawnSpec {
+    let shell = ["/bin/sh", "-c", run];
+    match host {
+        None => SpawnSpec::new(shell[0]).args(&shell[1..]),
+        Some(host) => SpawnSpec::ourselves("exec").args(["--in", host.as_str()]).args(shell),
     }
 }
 
-/// Runs a command in the namespaces of the lab.
-pub(super) async fn run_command(
+/// Runs a program in the namespaces of the lab, and compares its result.
+pub(super) async fn command(
     spawner: &Spawner,
-    run: &str,
+    spec: SpawnSpec,
     environment: Vec<(String, String)>,
-) -> Result<Finished, String> {
-    run_program(spawner, SpawnSpec::new("/bin/sh").args(["-c", run]), environment).await
+    wanted: Expected<'_>,
+) -> Answer {
+    match run_program(spawner, spec, environment).await {
+        Ok(finished) => compare(&finished, wanted),
+        Err(why) => Answer::no(why),
+    }
 }
 
 /// Runs a program in the namespaces of the lab.

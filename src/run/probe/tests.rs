@@ -338,6 +338,7 @@ async fn dns_compares_addresses_as_a_set() {
 async fn a_command_is_judged_by_exit_code_and_output() {
     let check = |run: &str, exit, output: Option<&str>| ProbedCheck::Command {
         run: run.to_owned(),
+        host: None,
         exit,
         output: output.map(|output| Pattern::new(output).unwrap()),
         json: JsonValues::default(),
@@ -354,7 +355,7 @@ async fn a_command_is_judged_by_exit_code_and_output() {
 #[tokio::test]
 async fn a_standard_error_of_any_length_is_read_and_leaves_no_file() {
     let run = "head -c 3000000 /dev/zero >&2; exit 3".to_owned();
-    let check = ProbedCheck::Command { run, exit: 0, output: None, json: JsonValues::default() };
+    let check = ProbedCheck::Command { run, host: None, exit: 0, output: None, json: JsonValues::default() };
     let dir = tempfile::tempdir().unwrap();
     let (prober, _said) = prober(check.clone(), false, None, dir.path());
     let of = prober.shared.context.expectations.values().next().unwrap();
@@ -366,8 +367,13 @@ async fn a_standard_error_of_any_length_is_read_and_leaves_no_file() {
 #[tokio::test]
 async fn the_whole_output_of_a_failed_probe_is_kept() {
     let run = "for line in one two three; do echo $line; done; echo first >&2; echo last >&2; exit 1";
-    let check =
-        ProbedCheck::Command { run: run.to_owned(), exit: 0, output: None, json: JsonValues::default() };
+    let check = ProbedCheck::Command {
+        run: run.to_owned(),
+        host: None,
+        exit: 0,
+        output: None,
+        json: JsonValues::default(),
+    };
     let dir = tempfile::tempdir().unwrap();
     let (mut prober, said) = prober(check, false, None, dir.path());
     let expect = ExpectName::new("it").unwrap();

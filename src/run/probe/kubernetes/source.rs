@@ -53,7 +53,11 @@ async fn fetch(
             Ok((from_host(shared, host, path)?, format!("{} of {host}", path.display())))
         }
         KubeconfigSource::Command(run) => {
-            let ran = program::run_command(&shared.context.spawner, run, shared.environment(None));
+            let ran = program::run_program(
+                &shared.context.spawner,
+                program::shell(run, None),
+                shared.environment(None),
+            );
             let finished =
                 timeout(PROGRAM_LIMIT, ran).await.map_err(|_| "the command does not end".to_owned())??;
             if finished.code() != Some(0) {
