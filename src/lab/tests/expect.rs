@@ -630,7 +630,7 @@ expect.n.that.units = { login = "-x" }
         ("7:50", "`members.up` is neither a JSON Pointer nor a JSONPath"),
         ("8:23", "9 of "),
         ("9:23", "`etcd` judges all its nodes together"),
-        ("10:25", "this check has no condition"),
+        ("10:10", "this check has no condition"),
         ("11:34", "has no NIC `no-such`"),
         ("12:23", "no measurement is exact"),
         ("13:22", "`etc/motd` is not an absolute path"),

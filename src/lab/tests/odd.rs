@@ -89,7 +89,8 @@ fn no_text() {
 #[test]
 fn torn_texts() {
     let whole = super::good::EVERYTHING;
-    for end in 0..whole.len() {
+    // Not at every byte: the text is long, and is read from its start each time.
+    for end in (0..whole.len()).step_by(5) {
         // A truncated lab may be valid if only its end is missing.
         let bytes = whole.as_bytes()[..end].to_vec();
         drawn(&outcome(&Source::new("lab.toml", bytes), &[], &[]));
