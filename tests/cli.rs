@@ -498,7 +498,7 @@ fn guides_are_listed_and_printed() {
     assert_snapshot!(check(&home, &["guide", "labs"]), @"
     --- stderr
     error: invalid value 'labs' for '[TOPIC]'
-      [possible values: lab-file, networks, images, installs, media, boot-paths, matchbox, processes, hosts, expectations, kubernetes, ci, without-root, traces, import, troubleshooting]
+      [possible values: lab-file, networks, images, installs, media, boot-paths, matchbox, processes, hosts, expectations, kubernetes, lives, ci, without-root, traces, import, troubleshooting]
 
       tip: a similar value exists: 'lab-file'
 

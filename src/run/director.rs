@@ -7,10 +7,12 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
@@ -297,7 +299,11 @@ impl<S: Site> Director<'_, S> {
         let Some(action) = self.request.plan.actions.get(name) else { return };
         let work = action::work(&self.request.plan, &action.deed, nodes, &self.site, &self.prober);
         let name = name.clone();
-        self.work.spawn(async move { Done::Action(name, work.await) });
+        self.work.spawn(async move {
+            // What comes after it must not wait forever.
+            let broke_off = |_| Err("internal error: it panicked".to_owned());
+            Done::Action(name, AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(broke_off))
+        });
     }
 
     fn work_done(&mut self, done: Result<Done, JoinError>) {

@@ -12,6 +12,11 @@ use crate::kubernetes::objects::Objects;
 /// Answers of Kubernetes 1.31, written by hand from its API types (`k8s.io/api` 0.31), of two nodes.
 const V1_31: &str = include_str!("../recorded/v1.31.json");
 
+/// Answers of a real API server, Debian's Kubernetes 1.20.2 with three hollow nodes, in several states; without what
+/// nothing here reads, such as managed fields. A state has the answers that are not as in `healthy`, and when they were
+/// captured.
+const V1_20: &str = include_str!("../recorded/v1.20.json");
+
 const NODES: &str = "/api/v1/nodes";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 const SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
@@ -31,7 +36,7 @@ fn cluster(answers: &Value) -> Cluster {
     };
     Cluster {
         version: serde_json::from_value(answers["/version"].clone()).unwrap(),
-        now: Some("2026-11-29T10:00:10Z".parse().unwrap()),
+        now: Some(answers["captured"].as_str().unwrap_or("2026-11-29T10:00:10Z").parse().unwrap()),
         nodes: list(answers, NODES),
         leases: Some(list(answers, LEASES)),
         api_services: list(answers, SERVICES),
@@ -39,14 +44,14 @@ fn cluster(answers: &Value) -> Cluster {
     }
 }
 
-fn wanted() -> Wanted {
-    let node = |name: &str, address: &str| WantedNode {
-        name: name.to_owned(),
+fn wanted(version: &str, nodes: &[(&str, &str)]) -> Wanted {
+    let node = |(name, address): &(&str, &str)| WantedNode {
+        name: (*name).to_owned(),
         addresses: vec![address.parse().unwrap()],
     };
     Wanted {
-        nodes: Some(vec![node("node1", "10.0.2.2"), node("node2", "10.0.2.3")]),
-        version: Some("1.31".to_owned()),
+        nodes: Some(nodes.iter().map(node).collect()),
+        version: Some(version.to_owned()),
         namespaces: vec!["kube-system".to_owned()],
     }
 }
@@ -55,7 +60,11 @@ fn wanted() -> Wanted {
 fn judged(change: impl FnOnce(&mut Value)) -> String {
     let mut answers = serde_json::from_str(V1_31).unwrap();
     change(&mut answers);
-    match judge(&cluster(&answers), &wanted()) {
+    verdict(&answers, &wanted("1.31", &[("node1", "10.0.2.2"), ("node2", "10.0.2.3")]))
+}
+
+fn verdict(answers: &Value, wanted: &Wanted) -> String {
+    match judge(&cluster(answers), wanted) {
         Ok(seen) => format!("ready: {seen}"),
         Err(missing) => {
             let evidence = missing.evidence.iter().map(|line| format!("\n  {line}"));
@@ -72,6 +81,18 @@ fn set(answers: &mut Value, path: &str, item: usize, pointer: &str, value: Value
 #[test]
 fn a_complete_cluster_is_ready() {
     assert_eq!(judged(|_| ()), "ready: Kubernetes v1.31.2, 2 nodes ready, 3 pods in kube-system");
+}
+
+#[test]
+fn a_real_cluster_is_judged_in_each_state() {
+    let states: BTreeMap<String, Value> = serde_json::from_str(V1_20).unwrap();
+    let nodes = [("control", "10.88.0.10"), ("worker-1", "10.88.0.11"), ("worker-2", "10.88.0.12")];
+    let judged = states.iter().map(|(state, changed)| {
+        let mut answers = states["healthy"].clone();
+        answers.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
+        format!("{state}: {}\n", verdict(&answers, &wanted("1.20", &nodes)))
+    });
+    assert_snapshot!(judged.collect::<String>());
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use insta::assert_snapshot;
 
-use super::check_more;
+use super::{BASE, check_more, lab};
+use crate::lab::Seed;
 
 #[test]
 fn what_comes_after_is_resolved_by_its_prefix() {
@@ -89,4 +90,22 @@ fn more_members_cannot_be_healthy_than_there_are() {
         r#"expect.e.that.etcd = { members = 3, healthy = 4 }
 "#
     ));
+}
+
+#[test]
+fn a_seed_lets_in_whom_actions_log_in_as() {
+    let lab = lab(&format!(
+        r#"{BASE}node.a.seed = {{ nocloud = {{}} }}
+node.b = {{ profile = "tiny", seed = {{ nocloud = {{}} }} }}
+expect.up = {{ nodes = ["a", "b"], that.ssh = "core" }}
+action.one = {{ nodes = ["a"], do.run.ssh = {{ user = "ops", run = "true" }} }}
+action.any = {{ nodes.any = 1, do.run.ssh = {{ user = "core", run = "true" }} }}
+action.own = {{ nodes = ["b"], do.run.ssh = {{ user = "own", run = "true", key.env = "KEY" }} }}
+"#
+    ));
+    let users = lab.nodes.values().map(|node| match &node.seed {
+        Seed::NoCloud { users, .. } => users.join(" "),
+        Seed::None => "no seed".to_owned(),
+    });
+    assert_eq!(users.collect::<Vec<_>>(), ["core ops", "core"]);
 }

@@ -51,6 +51,20 @@ impl Check<'_> {
         actions
     }
 
+    /// Returns the users as whom actions log in to a node with the key of the run. Whether the actions are valid is not
+    /// known yet: they are read after the nodes.
+    pub(super) fn users_of_actions(&self, node: &NodeName) -> Vec<String> {
+        let user = |action: &RawAction| {
+            let Some(RawDeed::Run(run)) = action.deed.value() else { return None };
+            let ssh = run.ssh.value().filter(|ssh| ssh.key.given().is_none())?;
+            let RawChosen { names, .. } = action.nodes.value().map(|Short(chosen)| chosen)?;
+            // Others are chosen while the lab runs, and may be any of them.
+            let is_meant = names.is_missing() || names.items.iter().any(|name| name.value == node.as_str());
+            ssh.user.value().filter(|_| is_meant).cloned()
+        };
+        self.raw.action.entries.iter().filter_map(|(_, action)| action.as_ref().and_then(user)).collect()
+    }
+
     fn action(
         &mut self,
         name: Option<ActionName>,

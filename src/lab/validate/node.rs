@@ -268,6 +268,11 @@ impl<'a> Check<'a> {
                     users.push(user.clone());
                 }
             }
+            for user in self.users_of_actions(node) {
+                if !users.contains(&user) {
+                    users.push(user);
+                }
+            }
             users
         };
         match raw.seed.value() {
