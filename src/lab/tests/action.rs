@@ -97,7 +97,7 @@ fn a_seed_lets_in_whom_actions_log_in_as() {
     let lab = lab(&format!(
         r#"{BASE}node.a.seed = {{ nocloud = {{}} }}
 node.b = {{ profile = "tiny", seed = {{ nocloud = {{}} }} }}
-expect.up = {{ nodes = ["a", "b"], that.ssh = "core" }}
+expect.up = {{ nodes = ["a", "b"], that.ssh.user = "core" }}
 action.one = {{ nodes = ["a"], do.run.ssh = {{ user = "ops", run = "true" }} }}
 action.any = {{ nodes.any = 1, do.run.ssh = {{ user = "core", run = "true" }} }}
 action.own = {{ nodes = ["b"], do.run.ssh = {{ user = "own", run = "true", key.env = "KEY" }} }}
