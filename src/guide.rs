@@ -22,6 +22,7 @@ guides! {
     processes = "processes",
     hosts = "hosts",
     expectations = "expectations",
+    kubernetes = "kubernetes",
     ci = "ci",
     without_root = "without-root",
     traces = "traces",

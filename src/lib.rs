@@ -19,6 +19,8 @@ pub mod dissect;
 #[cfg(not(fuzzing))]
 pub mod expect;
 pub mod import;
+#[cfg(not(fuzzing))]
+pub mod kubernetes;
 pub mod lab;
 pub mod observe;
 pub mod plan;

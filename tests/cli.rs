@@ -144,6 +144,7 @@ fn the_help_names_every_verb() {
       screenshot    Save a screenshot of a node as PNG, or print the text on its screen
       capture       Capture the frames of a network or a node, as pcapng for Wireshark; Ctrl-C ends the
                     capture
+      kubeconfig    Print the kubeconfig of the Kubernetes cluster in a lab, for use on this machine
       exec          Run a command in the network of a lab
       ssh           Log in to a node over ssh
       ssh-config    Print an ssh configuration for ssh, scp and rsync to the nodes of a lab
@@ -484,6 +485,7 @@ fn guides_are_listed_and_printed() {
     processes        Processes
     hosts            Run your own servers
     expectations     Expectations
+    kubernetes       Kubernetes
     ci               Continuous integration
     without-root     Without root
     traces           Traces
@@ -495,7 +497,7 @@ fn guides_are_listed_and_printed() {
     assert_snapshot!(check(&home, &["guide", "labs"]), @"
     --- stderr
     error: invalid value 'labs' for '[TOPIC]'
-      [possible values: lab-file, networks, images, installs, media, boot-paths, matchbox, processes, hosts, expectations, ci, without-root, traces, import, troubleshooting]
+      [possible values: lab-file, networks, images, installs, media, boot-paths, matchbox, processes, hosts, expectations, kubernetes, ci, without-root, traces, import, troubleshooting]
 
       tip: a similar value exists: 'lab-file'
 

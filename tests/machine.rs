@@ -650,7 +650,7 @@ async fn media_are_changed_while_a_machine_runs() {
     machine.eject(Some(&key)).await.unwrap();
     machine.eject(Some(&install)).await.unwrap();
     machine.reset().await.unwrap();
-    until_boot_says(&bench, "iPXE (http").await;
+    until_boot_says(&bench, "iPXE initialising devices").await;
 
     let now = Effect::Now;
     assert_eq!(machine.insert(Some(&key), Some(other.clone())).await.unwrap(), now);

@@ -24,6 +24,7 @@ mod ignition;
 mod image;
 mod import;
 mod init;
+mod kubeconfig;
 mod lab;
 mod link;
 mod lint;
@@ -123,6 +124,7 @@ enum Verb {
     Screen(screen::Args),
     Screenshot(screenshot::Args),
     Capture(capture::Args),
+    Kubeconfig(kubeconfig::Args),
     Exec(exec::Args),
     Ssh(ssh::Args),
     SshConfig(ssh::ConfigArgs),
@@ -210,6 +212,7 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::Screen(args) => screen::run(&args, locations),
         Verb::Screenshot(args) => screenshot::run(&args, locations),
         Verb::Capture(args) => capture::run(&args, locations),
+        Verb::Kubeconfig(args) => kubeconfig::run(&args, locations),
         Verb::Exec(args) => exec::run(args, locations),
         Verb::Ssh(args) => ssh::run(&args, locations),
         Verb::SshConfig(args) => ssh::config(&args, locations),

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::alternatives::TableKind;
+use super::kubernetes::RawKubernetes;
+use super::secret::RawSecret;
 use super::value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, words};
 use super::word::{Server, Span};
 use crate::event::{BootedFrom, Stage};
@@ -29,6 +31,10 @@ pub struct RawExpect {
     #[serde(default)]
     #[schemars(extend("default" = "0s"))]
     pub holds: Field<Text<Span>>,
+    /// How many of the nodes must meet it at the same time: `quorum = 2`. Default: every node, each on its own.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub quorum: Field<u16>,
     /// The check that must succeed; exactly one of `that` and `never`.
     #[serde(default)]
     pub that: Field<RawCheck>,
@@ -41,10 +47,6 @@ pub struct RawExpect {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "check")]
 #[schemars(transform = bare_checks)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each expectation, and only while the file is read"
-)]
 pub enum RawCheck {
     /// A line of the serial console or the screen matches this regular expression.
     Console(Located<String>),
@@ -60,6 +62,8 @@ pub enum RawCheck {
     Ssh(RawSsh),
     /// The nodes form one healthy etcd cluster with one leader.
     Etcd(Field<RawEtcd>),
+    /// A Kubernetes cluster is ready: `kubernetes = "control"` names the node whose API server is asked.
+    Kubernetes(Short<RawKubernetes>),
     /// How often and from what the node booted: `boots = ["network", "disk"]` lists all its boots, in order.
     Boots(Short<RawBoots>),
     /// The node fetched a path by HTTP or TFTP: `fetched = "/assets/.*"`.
@@ -132,7 +136,9 @@ pub struct RawHttp {
     /// Regular expressions that headers must match, by name. Default: any.
     #[serde(default)]
     pub header: Keyed<Located<String>>,
-    /// Values of the JSON body, by JSON Pointer (RFC 6901): `json = { "/status" = "ok" }`. Default: any.
+    /// Values of the JSON body, by JSON Pointer (RFC 6901) or JSONPath (RFC 9535), as in
+    /// `json = { "/status" = "ok", "$.members[*].health" = true }`. A key that begins with `$` is a JSONPath: it must
+    /// find at least one value, and every value that it finds must be the expected one. Default: any.
     #[serde(default)]
     pub json: Keyed<RawJson>,
 }
@@ -175,22 +181,11 @@ pub struct RawSsh {
     /// A regular expression that standard output must match. Default: any.
     #[serde(default)]
     pub output: Field<String>,
-}
-
-/// Where to find a secret; never the secret itself.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "secret")]
-pub enum RawSecret {
-    /// In an environment variable.
-    Env(Located<String>),
-    /// In a file, a path relative to the lab's folder.
-    File(Located<String>),
-}
-
-impl std::fmt::Debug for RawSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
+    /// Values of standard output, by JSON Pointer (RFC 6901) or JSONPath (RFC 9535), as in
+    /// `json = { "/status" = "ok", "$.members[*].health" = true }`. A key that begins with `$` is a JSONPath: it must
+    /// find at least one value, and every value that it finds must be the expected one. Default: any.
+    #[serde(default)]
+    pub json: Keyed<RawJson>,
 }
 
 /// An etcd cluster.
@@ -308,6 +303,11 @@ pub struct RawCommand {
     /// A regular expression that standard output must match. Default: any.
     #[serde(default)]
     pub output: Field<String>,
+    /// Values of standard output, by JSON Pointer (RFC 6901) or JSONPath (RFC 9535), as in
+    /// `json = { "/status" = "ok", "$.members[*].health" = true }`. A key that begins with `$` is a JSONPath: it must
+    /// find at least one value, and every value that it finds must be the expected one. Default: any.
+    #[serde(default)]
+    pub json: Keyed<RawJson>,
 }
 
 /// The end of a process.

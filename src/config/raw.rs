@@ -15,7 +15,8 @@ use super::alternatives::{
     RelayAgent, Restart, Switch, TftpBackend, Tpm, UnknownClients, Via,
 };
 use super::architecture;
-use super::expect::{RawExpect, RawHttp, RawSecret};
+use super::expect::{RawExpect, RawHttp};
+use super::secret::RawSecret;
 use super::value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, Word, words};
 use super::word::{Offset, RawAddress, RawHostAddress, Server, Service, Span};
 use crate::matchbox::ignition;

@@ -85,7 +85,13 @@ pub(crate) fn http(role: &str, status: u16, complete: bool) -> Known {
 
 /// The result of a probe.
 pub(crate) fn probed(expect: &str, ok: bool, seen: &str) -> Known {
-    Known::Probed { expect: ExpectName::new(expect).unwrap(), ok, seen: seen.to_owned(), output: None }
+    Known::Probed {
+        expect: ExpectName::new(expect).unwrap(),
+        ok,
+        seen: seen.to_owned(),
+        output: None,
+        evidence: Vec::new(),
+    }
 }
 
 /// An arbitrary event of three nodes and a few expectations, in any order.
@@ -242,6 +248,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                     ok: flag,
                     seen: one,
                     output: flag.then(|| "probe/it.a.txt".into()),
+                    evidence: flag.then(|| "node a: Ready is Unknown".into()).into_iter().collect(),
                 },
                 20 => Known::ExpectationDecided { expect, met: flag, seen: one },
                 21 => Known::StepDone { step: number as usize, text: one },

@@ -551,6 +551,9 @@ pub enum Known {
         /// The file in the run folder with the whole output of a failed attempt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         output: Option<PathBuf>,
+        /// Lines that show why it failed, of a check that collects them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        evidence: Vec<String>,
     },
     /// An expectation was decided for a node (or for the lab, without node).
     ExpectationDecided {

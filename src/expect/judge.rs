@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::count;
 use super::prospects::{Awaited, Prospects};
+use super::quorum::Quorum;
 use super::subject::{Subject, is_probed};
 use super::{Decision, Outcome, Verdict, WantedProbe};
 use crate::event::{Event, Kind, Known, RunTime};
@@ -35,6 +36,8 @@ struct Item {
     expectation: Expectation,
     gate: Gate,
     subjects: Vec<Subject>,
+    /// The nodes that are judged together, if some of them are enough.
+    quorum: Option<Quorum>,
 }
 
 /// Whether the time of an expectation has started.
@@ -55,6 +58,7 @@ impl Judge {
         let items = expectations.values().map(|expectation| Item {
             gate: expectation.after.as_ref().and_then(position).map_or(Gate::WithLab, Gate::After),
             subjects: subjects(expectation),
+            quorum: Quorum::new(expectation),
             expectation: expectation.clone(),
         });
         Self {
@@ -105,10 +109,10 @@ impl Judge {
             {
                 self.count(event.node.as_ref(), known);
             }
-            Known::Probed { expect, ok, seen, output } => {
+            Known::Probed { expect, ok, seen, output, evidence } => {
                 let whole = output.as_ref().map(|path| format!(", whole output in {}", path.display()));
                 let seen = seen.clone() + &whole.unwrap_or_default();
-                self.hear(expect, event.node.as_ref(), *ok, &seen, present);
+                self.hear(expect, event.node.as_ref(), *ok, &seen, evidence, present);
             }
             Known::RunStarted { .. }
             | Known::StepDone { .. }
@@ -185,10 +189,16 @@ impl Judge {
             .iter()
             .filter(|item| is_probed(&item.expectation.check) && item.since(present.up).is_some());
         let wanted = running.flat_map(|item| {
-            item.subjects.iter().filter(|subject| subject.is_open()).map(|subject| WantedProbe {
-                expect: item.expectation.name.clone(),
-                node: subject.node.clone(),
-                confirm_at: subject.confirm_at(&item.expectation),
+            item.subjects.iter().filter(|subject| subject.is_open()).flat_map(|subject| {
+                let nodes = match &item.quorum {
+                    Some(quorum) => quorum.open().cloned().map(Some).collect(),
+                    None => vec![subject.node.clone()],
+                };
+                nodes.into_iter().map(|node| WantedProbe {
+                    expect: item.expectation.name.clone(),
+                    node,
+                    confirm_at: subject.confirm_at(&item.expectation),
+                })
             })
         });
         wanted.collect()
@@ -264,6 +274,9 @@ impl Judge {
             for subject in item.subjects.iter_mut().filter(|s| s.is_open() && s.node.as_ref() == node) {
                 subject.on_true(now, &format!("{channel} line `{}`", line.trim()));
             }
+            if let Some(member) = item.quorum.as_mut().and_then(|quorum| quorum.member(node)) {
+                member.on_true(now, &format!("{channel} line `{}`", line.trim()));
+            }
         }
     }
 
@@ -278,6 +291,9 @@ impl Judge {
             if counts {
                 let subjects = item.subjects.iter_mut();
                 subjects.filter(|subject| subject.node.as_ref() == node).for_each(Subject::count);
+                if let Some(quorum) = &mut item.quorum {
+                    quorum.count(node);
+                }
             }
         }
     }
@@ -289,6 +305,7 @@ impl Judge {
         node: Option<&NodeName>,
         ok: bool,
         seen: &str,
+        evidence: &[String],
         present: &Snapshot,
     ) {
         let (now, up) = (self.now, present.up);
@@ -296,8 +313,12 @@ impl Judge {
             if item.since(up).is_none() || !is_probed(&item.expectation.check) {
                 continue;
             }
+            if let Some(quorum) = &mut item.quorum {
+                quorum.on_probe(node, now, ok, seen);
+                continue;
+            }
             for subject in item.subjects.iter_mut().filter(|s| s.is_open() && s.node.as_ref() == node) {
-                subject.on_probe(&item.expectation, now, ok, seen);
+                subject.on_probe(&item.expectation, now, ok, seen, evidence);
             }
         }
     }
@@ -342,7 +363,7 @@ impl Judge {
         let Self { items, now, .. } = self;
         for item in items.iter_mut() {
             let since = item.since(*up);
-            let Item { expectation, gate, subjects } = item;
+            let Item { expectation, gate, subjects, quorum } = item;
             for subject in subjects.iter_mut().filter(|subject| subject.is_open()) {
                 let node = subject.node.as_ref().and_then(|node| nodes.get(node));
                 if !matches!(gate, Gate::After(_)) {
@@ -362,11 +383,15 @@ impl Judge {
                             false => {}
                         }
                     }
+                    if let Some(quorum) = quorum {
+                        quorum.settle(subject, expectation, *now, nodes);
+                    }
                     if subject.is_open() {
                         subject.on_time(expectation, since, *now, node);
                     }
                 }
                 if subject.is_open()
+                    && quorum.is_none()
                     && expectation.sense == Polarity::Must
                     && let Some(why) = death(subject, expectation, nodes)
                 {
@@ -435,16 +460,17 @@ impl Judge {
                 && item.subjects.iter().any(Subject::is_open)
                 && !self.waits_for(other, index)
         });
-        let Item { expectation, .. } = &self.items[index];
+        let Item { expectation, quorum, .. } = &self.items[index];
+        let powered = |node: &NodeName| prospects.never_powered_on(node, present, commands, awaited);
         match (&expectation.check, &subject.node) {
             (Check::Observed(ObservedCheck::Process { process, .. }), _) => {
                 prospects.never_started(process, present, awaited)
             }
-            (_, Some(node)) => prospects.never_powered_on(node, present, commands, awaited),
-            (_, None) => {
-                let mut nodes = expectation.nodes.iter();
-                nodes.find_map(|node| prospects.never_powered_on(node, present, commands, awaited))
-            }
+            (_, Some(node)) => powered(node),
+            (_, None) => match quorum {
+                Some(quorum) => quorum.hopeless(powered),
+                None => expectation.nodes.iter().find_map(powered),
+            },
         }
     }
 
@@ -518,7 +544,7 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
             | ObservedCheck::Leased(_) => false,
         },
         Check::Probed(check) => match check {
-            ProbedCheck::Etcd { .. } => true,
+            ProbedCheck::Etcd { .. } | ProbedCheck::Kubernetes(_) => true,
             ProbedCheck::Command { .. } | ProbedCheck::Dns { .. } => expectation.nodes.is_empty(),
             ProbedCheck::Installed(_)
             | ProbedCheck::Tcp { .. }
@@ -526,7 +552,7 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
             | ProbedCheck::Ssh { .. } => false,
         },
     };
-    if together {
+    if together || expectation.quorum.is_some() {
         return vec![Subject::new(None)];
     }
     expectation.nodes.iter().map(|node| Subject::new(Some(node.clone()))).collect()

@@ -19,6 +19,8 @@
 //!   exceeded is missed at once.
 //! * A machine that ended unexpectedly, or that QEMU stopped for good, can no longer meet anything. One that powers
 //!   itself off can: a user may start it again.
+//! * With a quorum, there is one verdict for all nodes: the check is true while at least so many of them meet it at the
+//!   same instant. A node that died, or that can no longer meet it, counts as one that does not.
 //! * In a run that nobody operates, an expectation is missed at once if the nodes or the process that it is about can
 //!   no longer start: what they wait for was missed, or a process failed and no other is left that could power on a node
 //!   with `start = "manual"`.
@@ -27,6 +29,7 @@ mod count;
 mod describe;
 mod judge;
 mod prospects;
+mod quorum;
 mod subject;
 
 use serde::{Deserialize, Serialize};
@@ -103,7 +106,7 @@ pub enum Outcome {
         why: String,
         /// The last observation.
         seen: Vec<Evidence>,
-        /// The last lines of the process that failed, if it is about one.
+        /// Lines that show why: the last ones of the process that failed, or those that a probe collected.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         output: Vec<String>,
     },
@@ -130,7 +133,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the last lines of the process that failed, if it is about one.
+    /// Returns the lines that show why it was missed: of the process that failed, or of the probe.
     pub fn output(&self) -> &[String] {
         match self {
             Self::Missed { output, .. } => output,

@@ -21,6 +21,10 @@ pub(super) struct Subject {
     count: u32,
     /// The last result of its probe.
     probe: Option<(RunTime, String)>,
+    /// Lines of that result that show why it failed.
+    proof: Vec<String>,
+    /// How many nodes of several meet the check, and which.
+    summary: Option<String>,
     /// The outcome, once decided.
     outcome: Option<Outcome>,
     /// Whether the outcome was returned.
@@ -29,7 +33,17 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) fn new(node: Option<NodeName>) -> Self {
-        Self { node, holding: None, broken: false, count: 0, probe: None, outcome: None, announced: false }
+        Self {
+            node,
+            holding: None,
+            broken: false,
+            count: 0,
+            probe: None,
+            proof: Vec::new(),
+            summary: None,
+            outcome: None,
+            announced: false,
+        }
     }
 
     pub(super) fn outcome(&self) -> Option<&Outcome> {
@@ -55,6 +69,24 @@ impl Subject {
     /// Records that the check is not true.
     pub(super) fn on_false(&mut self) {
         self.broken |= self.holding.take().is_some();
+    }
+
+    /// Records how many nodes of several meet the check.
+    pub(super) fn summarize(&mut self, summary: String) {
+        self.summary = Some(summary);
+    }
+
+    /// Returns when its probe was last heard of.
+    pub(super) fn probed_at(&self) -> Option<RunTime> {
+        self.probe.as_ref().map(|(at, _)| *at)
+    }
+
+    /// Returns why it does not meet the check, as far as known.
+    pub(super) fn last_reason(&self) -> Option<&str> {
+        match (&self.outcome, &self.probe) {
+            (Some(Outcome::Missed { why, .. }), _) => Some(why),
+            (_, probe) => probe.as_ref().map(|(_, seen)| seen.as_str()),
+        }
     }
 
     /// Records one more occurrence of what is counted.
@@ -86,8 +118,16 @@ impl Subject {
     }
 
     /// Applies the result of a probe.
-    pub(super) fn on_probe(&mut self, of: &Expectation, at: RunTime, ok: bool, seen: &str) {
+    pub(super) fn on_probe(
+        &mut self,
+        of: &Expectation,
+        at: RunTime,
+        ok: bool,
+        seen: &str,
+        evidence: &[String],
+    ) {
         self.probe = Some((at, seen.to_owned()));
+        self.proof = evidence.to_vec();
         if !ok {
             return self.on_false();
         }
@@ -144,7 +184,7 @@ impl Subject {
 
     /// Decides that it is missed.
     pub(super) fn miss(&mut self, of: &Expectation, at: RunTime, why: String, node: Option<&NodeView>) {
-        let (seen, output) = (self.evidence(of, node), Vec::new());
+        let (seen, output) = (self.evidence(of, node), self.proof.clone());
         self.outcome = Some(Outcome::Missed { at, why, seen, output });
     }
 
@@ -202,7 +242,8 @@ impl Subject {
         }
     }
 
-    fn held(&mut self, of: &Expectation, at: RunTime, seen: &str) {
+    /// Decides that the check has been true for long enough.
+    pub(super) fn held(&mut self, of: &Expectation, at: RunTime, seen: &str) {
         self.outcome = Some(match of.sense {
             Polarity::Must => Outcome::Met { at, why: seen.to_owned() },
             Polarity::Never => {
@@ -218,6 +259,14 @@ impl Subject {
             BootServers::Lab | BootServers::Captured => "",
             BootServers::LabAndOthers | BootServers::Others => ", as far as is seen beside other servers",
         };
+        if let Some(summary) = &self.summary {
+            let held = if self.broken {
+                format!("it did not stay true for {}; ", Ago(of.holds))
+            } else {
+                String::new()
+            };
+            return format!("{held}{summary} {when}");
+        }
         let at = node.map(|node| format!(" (it is at {}{})", node.stage, unseen(node))).unwrap_or_default();
         match &of.check {
             Check::Observed(ObservedCheck::Stage(stage)) if self.broken => {

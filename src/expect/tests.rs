@@ -26,6 +26,7 @@ fn expect(name: &str, check: impl Into<Check>) -> Expectation {
         after: None,
         within: None,
         holds: Duration::ZERO,
+        quorum: None,
         sense: Polarity::Must,
         check: check.into(),
     }
@@ -49,6 +50,7 @@ trait Wording {
     fn holds(self, time: u64) -> Self;
     fn after(self, name: &str) -> Self;
     fn never(self) -> Self;
+    fn quorum(self, needed: usize) -> Self;
 }
 
 impl Wording for Expectation {
@@ -66,6 +68,9 @@ impl Wording for Expectation {
     }
     fn never(self) -> Self {
         Self { sense: Polarity::Never, ..self }
+    }
+    fn quorum(self, needed: usize) -> Self {
+        Self { quorum: Some(needed), ..self }
     }
 }
 
@@ -797,4 +802,66 @@ fn a_line_of_the_screen_meets_where_the_console_has_none() {
     // It stays there, and begins a line by itself.
     assert_eq!(checked(vec![screen(&["boot: linux"]), only]), ["screen line `boot:`"]);
     assert_eq!(checked(vec![screen(&["no boot:"])]), [""; 0]);
+}
+
+#[test]
+fn a_quorum_is_met_by_enough_nodes_at_the_same_time() {
+    let three = || expect("port", ProbedCheck::Tcp { port: 22 }).of(&["a", "b", "c"]).quorum(2).within(20);
+    let say = |time, node, ok, seen| (time, Of(node, probed("port", ok, seen)));
+    // Two were up, but one after the other.
+    let inputs = vec![
+        (0, up()),
+        say(1, "a", true, "port 22 open"),
+        say(3, "a", false, "port 22 refuses connections"),
+        say(4, "b", true, "port 22 open"),
+        say(5, "c", false, "no address yet"),
+        (20, Clock),
+    ];
+    assert_snapshot!(check([three()], inputs), @"20s port missed: 1 of 3 nodes met it (b; not a: port 22 refuses connections; not c: no address yet) within 20s");
+    // The first one has to be seen again once there are enough.
+    let inputs = vec![
+        (0, up()),
+        say(1, "a", true, "port 22 open"),
+        say(4, "c", true, "port 22 open"),
+        say(5, "a", true, "port 22 open"),
+    ];
+    assert_snapshot!(check([three()], inputs), @"5s port met: 2 of 3 nodes met it (a, c; not b)");
+    // The nodes may change, as long as there are always two.
+    let inputs = vec![
+        (0, up()),
+        say(1, "a", true, "open"),
+        say(1, "b", true, "open"),
+        say(3, "c", true, "open"),
+        say(4, "a", false, "refused"),
+        say(7, "b", true, "open"),
+        say(7, "c", true, "open"),
+    ];
+    assert_snapshot!(check([three().holds(5)], inputs), @"7s port met: 2 of 3 nodes met it (b, c; not a: refused)");
+    // It was not true for five seconds.
+    let inputs = vec![
+        (0, up()),
+        say(1, "a", true, "open"),
+        say(1, "b", true, "open"),
+        say(4, "a", false, "refused"),
+        (20, Clock),
+    ];
+    assert_snapshot!(check([three().holds(5)], inputs), @"20s port missed: it did not stay true for 5s; 1 of 3 nodes met it (b; not a: refused; not c) within 20s");
+}
+
+#[test]
+fn a_quorum_bears_the_loss_of_as_many_nodes_as_it_does_not_need() {
+    let os = || expect("os", ObservedCheck::Stage(Stage::Os)).of(&["a", "b", "c"]).quorum(2).within(60);
+    let dies = || Known::MachineDied { status: "signal 9".to_owned(), stderr: vec![] };
+    let inputs =
+        vec![(0, up()), (1, Of("a", dies())), (2, Of("b", stage(Stage::Os))), (3, Of("c", stage(Stage::Os)))];
+    assert_snapshot!(check([os()], inputs), @"3s os met: 2 of 3 nodes met it (b, c; not a: the machine died: signal 9)");
+    let inputs = vec![(0, up()), (1, Of("a", dies())), (2, Of("b", stage(Stage::Os))), (3, Of("c", dies()))];
+    assert_snapshot!(check([os()], inputs), @"3s os missed: 1 of 3 nodes met it (b; not a: the machine died: signal 9; not c: the machine died: signal 9)");
+    // It must never happen that two of three are lost: one may be.
+    let inputs =
+        vec![(0, up()), (1, Of("a", console("Kernel panic"))), (2, Of("b", console("Kernel panic")))];
+    let panics = || expect("panics", line("panic")).of(&["a", "b", "c"]).quorum(2).never();
+    assert_snapshot!(check([panics()], inputs), @"2s panics missed: it happened: 2 of 3 nodes met it (a, b; not c)");
+    let inputs = vec![(0, up()), (1, Of("a", console("Kernel panic"))), (2, End)];
+    assert_snapshot!(check([panics()], inputs), @"2s panics met: it did not happen to the end of the run");
 }

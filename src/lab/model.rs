@@ -14,7 +14,7 @@ pub use crate::config::{
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
-use crate::lab::{ContainerImage, Origins, Pattern, Secret};
+use crate::lab::{ContainerImage, JsonValues, KubeconfigSource, KubernetesCheck, Origins, Pattern, Secret};
 use crate::matchbox::ignition::Version;
 use crate::name::{
     Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
@@ -725,6 +725,9 @@ pub struct Expectation {
     pub within: Option<Duration>,
     /// How long the check must keep succeeding.
     pub holds: Duration,
+    /// How many of its nodes must meet it at once; each of them, on its own, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<usize>,
     /// Whether the check must or must never succeed.
     pub sense: Polarity,
     /// What is checked.
@@ -821,6 +824,9 @@ pub enum ProbedCheck {
         exit: i32,
         /// Standard output matches.
         output: Option<Pattern>,
+        /// Values of standard output, which is JSON.
+        #[serde(default, skip_serializing_if = "JsonValues::is_empty")]
+        json: JsonValues,
     },
     /// The nodes form one healthy etcd cluster with one leader.
     Etcd {
@@ -829,6 +835,8 @@ pub enum ProbedCheck {
         /// Number of members; the number of nodes if left out.
         members: usize,
     },
+    /// A Kubernetes cluster is ready.
+    Kubernetes(Box<KubernetesCheck>),
     /// A disk that the node's firmware can boot from.
     Installed(Installed),
     /// A command run in the lab's network namespace by `sh -c`.
@@ -839,7 +847,37 @@ pub enum ProbedCheck {
         exit: i32,
         /// Standard output matches.
         output: Option<Pattern>,
+        /// Values of standard output, which is JSON.
+        #[serde(default, skip_serializing_if = "JsonValues::is_empty")]
+        json: JsonValues,
     },
+}
+
+impl ProbedCheck {
+    /// Returns the login over ssh that it needs.
+    pub fn login(&self) -> Option<Login<'_>> {
+        match self {
+            Self::Ssh { user, port, key, .. } => Some(Login { user, port: *port, key: key.as_ref() }),
+            Self::Kubernetes(check) => match &check.kubeconfig {
+                Some(KubeconfigSource::Ssh { user, port, key, .. }) => {
+                    Some(Login { user, port: *port, key: key.as_ref() })
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// A login over ssh.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Login<'a> {
+    /// The user.
+    pub user: &'a str,
+    /// The port.
+    pub port: u16,
+    /// The private key; the run's own key if left out.
+    pub key: Option<&'a Secret>,
 }
 
 /// An HTTP request and the expected response.
@@ -866,8 +904,8 @@ pub struct HttpCheck {
     pub body: Option<Pattern>,
     /// Headers that must match, by lower-case name.
     pub headers: BTreeMap<String, Pattern>,
-    /// Values of the JSON body, by JSON Pointer (RFC 6901).
-    pub json: BTreeMap<String, serde_json::Value>,
+    /// Values of the JSON body.
+    pub json: JsonValues,
 }
 
 /// How the certificate of a server is checked.

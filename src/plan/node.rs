@@ -10,8 +10,7 @@ use super::boot::Netboots;
 use super::{NetworkPlan, QemuPlan, TapPlan};
 use crate::event::{BootServers, BootSources};
 use crate::lab::{
-    Boot, BootDevice, Bus, Check, Dhcp, DhcpRelay, Firmware, Lab, Network, Node, ProbedCheck, Seed, Start,
-    TftpBackend,
+    Boot, BootDevice, Bus, Check, Dhcp, DhcpRelay, Firmware, Lab, Network, Node, Seed, Start, TftpBackend,
 };
 use crate::name::{Bytes, DiskName, IfName, Mac, NetworkName, NicName, NodeName};
 
@@ -258,9 +257,7 @@ fn seeded_user(node: &Node) -> Option<String> {
 /// Returns the user that an expectation logs in as.
 fn expected_user(lab: &Lab, node: &NodeName) -> Option<String> {
     lab.expectations.values().find_map(|expectation| match &expectation.check {
-        Check::Probed(ProbedCheck::Ssh { user, .. }) if expectation.nodes.contains(node) => {
-            Some(user.clone())
-        }
+        Check::Probed(check) if expectation.nodes.contains(node) => Some(check.login()?.user.to_owned()),
         _ => None,
     })
 }

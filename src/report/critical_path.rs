@@ -440,7 +440,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::examples::{any_event, console, event, http, lease};
+    use crate::event::examples::{any_event, console, event, http, lease, probed};
     use crate::event::{Event, Known, PowerCause, Waits};
     use crate::name::ExpectName;
 
@@ -519,7 +519,7 @@ mod tests {
         events.extend(boot(100, "a", 2000));
         events.extend(boot(100, "b", 8000));
         events.sort_by_key(|event| event.at);
-        let probe = Known::Probed { expect: expect("cluster"), ok: true, seen: String::new(), output: None };
+        let probe = probed("cluster", true, "");
         events.extend([event(20_000, None, probe), decided(20_000, None, "cluster")]);
         // What is decided by the end of the run is not what it waited for.
         events.push(event(20_001, None, Known::TearDownStarted { why: String::new() }));
@@ -537,7 +537,7 @@ mod tests {
         events.extend([event(101, None, Known::LabUp {}), decided(3100, Some("a"), "first")]);
         events.extend(boot(3110, "b", 4000));
         events.push(decided(8110, Some("b"), "second"));
-        let probe = Known::Probed { expect: expect("stays"), ok: true, seen: String::new(), output: None };
+        let probe = probed("stays", true, "");
         events.extend([event(18_110, Some("b"), probe), decided(18_110, Some("b"), "stays")]);
         assert_snapshot!(check(&events));
     }

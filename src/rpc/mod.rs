@@ -25,5 +25,5 @@ mod tls;
 pub use client::{CallError, Client, ConnectError};
 pub use server::serve;
 pub use store::Store;
-pub(crate) use tls::connect_to_server;
 pub use tls::{Certificates, CertificatesError, Tls};
+pub(crate) use tls::{Identity, TlsError, Trusted, connect_to_server};

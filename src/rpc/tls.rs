@@ -113,12 +113,9 @@ struct Contents {
 
 impl Certificates {
     fn read(&self) -> Result<Contents, CertificatesError> {
-        let chain = certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&bytes(&self.key)?).map_err(|source| {
-            CertificatesError::Nothing { path: self.key.clone(), what: "private key", source }
-        })?;
-        let own = private_key::certified(chain, key).map_err(|source| self.key_mismatch(source))?;
-        Ok(Contents { own: Arc::new(own.into()), authorities: authorities(&self.authority)? })
+        let own = Identity { certificate: &bytes(&self.certificate)?, key: &bytes(&self.key)? };
+        let own = own.certified(&self.certificate, &self.key)?;
+        Ok(Contents { own, authorities: authorities(&self.authority)? })
     }
 
     fn no_authority(&self, source: impl std::error::Error + Send + Sync + 'static) -> CertificatesError {
@@ -134,8 +131,87 @@ impl Certificates {
     }
 }
 
+/// A certificate, followed by intermediate certificates, and its private key, in PEM.
+#[derive(Clone, Copy)]
+pub(crate) struct Identity<'a> {
+    pub(crate) certificate: &'a [u8],
+    pub(crate) key: &'a [u8],
+}
+
+impl Identity<'_> {
+    /// Reads it. Errors name the places that it is from.
+    fn certified(self, certificate: &Path, key: &Path) -> Result<Arc<SingleCertAndKey>, CertificatesError> {
+        let chain = certificates_in(self.certificate, certificate)?;
+        let private = PrivateKeyDer::from_pem_slice(self.key).map_err(|source| {
+            CertificatesError::Nothing { path: key.to_owned(), what: "private key", source }
+        })?;
+        let own =
+            private_key::certified(chain, private).map_err(|source| CertificatesError::KeyMismatch {
+                certificate: certificate.to_owned(),
+                key: key.to_owned(),
+                source,
+            })?;
+        Ok(Arc::new(own.into()))
+    }
+}
+
+/// Who may have signed the certificate of a server.
+#[derive(Clone, Copy)]
+pub(crate) enum Trusted<'a> {
+    /// Anybody.
+    Anybody,
+    /// The authorities in a file.
+    File(&'a Path),
+    /// These authorities, in PEM, which errors call by a name.
+    Pem(&'a [u8], &'a str),
+}
+
+/// Why a client has no connection by TLS.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    /// Certificates cannot be used.
+    #[error("{}", chain(.0))]
+    Certificates(#[from] CertificatesError),
+    /// The library refuses its settings.
+    #[error("{0}")]
+    Settings(#[from] rustls::Error),
+    /// The handshake failed.
+    #[error("TLS failed: {0}")]
+    Handshake(#[source] io::Error),
+}
+
+impl TlsError {
+    /// Returns what is wrong with the certificate of the server, if that is why.
+    pub(crate) fn certificate(&self) -> Option<&'static str> {
+        let Self::Handshake(error) = self else { return None };
+        let rustls::Error::InvalidCertificate(error) = error.get_ref()?.downcast_ref::<rustls::Error>()?
+        else {
+            return None;
+        };
+        match error {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Some("its certificate is signed by another authority")
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                Some("its certificate has expired")
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Some("its certificate is not valid yet")
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Some("its certificate is for other names")
+            }
+            _ => None,
+        }
+    }
+}
+
 fn authorities(path: &Path) -> Result<Authorities, CertificatesError> {
-    let roots = certificates(path)?;
+    authorities_in(&bytes(path)?, path)
+}
+
+fn authorities_in(pem: &[u8], path: &Path) -> Result<Authorities, CertificatesError> {
+    let roots = certificates_in(pem, path)?;
     let mut store = RootCertStore::empty();
     for root in &roots {
         store.add(root.clone()).map_err(|source| no_authority(path, source))?;
@@ -151,10 +227,9 @@ fn bytes(path: &Path) -> Result<Vec<u8>, CertificatesError> {
     std::fs::read(path).map_err(|source| CertificatesError::Unreadable { path: path.to_owned(), source })
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificatesError> {
+fn certificates_in(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificatesError> {
     let nothing = |source| CertificatesError::Nothing { path: path.to_owned(), what: "certificate", source };
-    let bytes = bytes(path)?;
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().map_err(nothing)?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(nothing)?;
     match found.is_empty() {
         true => Err(nothing(pem::Error::NoItemsFound)),
         false => Ok(found),
@@ -267,33 +342,42 @@ pub(super) fn connector(certificates: &Certificates) -> Result<TlsConnector, Cer
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// Connects to a server that is known by a name and an address, without a client certificate. Its certificate is
-/// checked as by Go against a file of certificate authorities; without one, any certificate is accepted.
+/// Connects to a server that is known by a name, an address, or both.
+///
+/// Its certificate must have one of them, and is checked as by Go.
 pub(crate) async fn connect_to_server(
     stream: TcpStream,
-    address: IpAddr,
+    address: Option<IpAddr>,
     name: &str,
-    ca: Option<&Path>,
-) -> Result<ClientStream<TcpStream>, String> {
+    trusted: Trusted<'_>,
+    own: Option<Identity<'_>>,
+) -> Result<ClientStream<TcpStream>, TlsError> {
     let provider = Arc::new(ring::default_provider());
-    let names = [ServerName::try_from(name.to_owned()).ok(), Some(ServerName::from(address))];
+    let names = [ServerName::try_from(name.to_owned()).ok(), address.map(ServerName::from)];
     let names: Vec<_> = names.into_iter().flatten().collect();
-    let requested = names.first().cloned().unwrap_or_else(|| ServerName::from(address));
-    let verifier = match ca {
-        None => ServerVerifier::of_anybody(),
-        Some(path) => {
-            let verifier = authorities(path).and_then(|authorities| {
-                ServerVerifier::new(authorities, Arc::clone(&provider))
-                    .map_err(|source| no_authority(path, source))
-            });
-            verifier.map_err(|error| chain(&error))?.of_names(names)
-        }
+    // A name that is none of TLS, such as one with `_`, has no certificate.
+    let peer = stream.peer_addr().map_err(TlsError::Handshake)?.ip();
+    let requested = names.first().cloned().unwrap_or_else(|| ServerName::from(peer));
+    let trust = match trusted {
+        Trusted::Anybody => None,
+        Trusted::File(path) => Some((authorities(path)?, path)),
+        Trusted::Pem(pem, place) => Some((authorities_in(pem, Path::new(place))?, Path::new(place))),
     };
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| error.to_string())?;
+    let verifier = match trust {
+        None => ServerVerifier::of_anybody(),
+        Some((authorities, place)) => ServerVerifier::new(authorities, Arc::clone(&provider))
+            .map_err(|source| no_authority(place, source))?
+            .of_names(names),
+    };
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-    let connector = TlsConnector::from(Arc::new(config.with_no_client_auth()));
-    connector.connect(requested, stream).await.map_err(|error| format!("TLS failed: {error}"))
+    let config = match own {
+        None => config.with_no_client_auth(),
+        Some(own) => config.with_client_cert_resolver(
+            own.certified(Path::new("the client certificate"), Path::new("the client key"))?,
+        ),
+    };
+    TlsConnector::from(Arc::new(config)).connect(requested, stream).await.map_err(TlsError::Handshake)
 }
 
 /// Returns the name that a server's certificate must contain.

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use super::control::{DownRequest, Refused};
 use crate::event::Event;
 use crate::hint::Hint;
-use crate::name::{NicName, NodeName};
+use crate::name::{ExpectName, NicName, NodeName};
 use crate::node::screen::ScreenReading;
 use crate::node::{Block, BootOverride, Device, Effect, MediaCommand, Power};
 
@@ -162,6 +162,13 @@ impl Client {
         };
         let Answer { response, task } = self.ask(Method::GET, &path, Vec::new()).await?;
         Ok(Events { body: response.into_body(), _task: task, pending: Vec::new() })
+    }
+
+    /// Fetches a kubeconfig that works on this machine.
+    pub async fn kubeconfig(&self, expect: Option<&ExpectName>) -> Result<String, ClientError> {
+        let query = expect.map(|name| format!("?expect={name}")).unwrap_or_default();
+        let answer = self.ask(Method::GET, &format!("/v1/kubeconfig{query}"), Vec::new()).await?;
+        Ok(String::from_utf8_lossy(&collect(answer).await?).into_owned())
     }
 
     /// Captures the frames of a network or a node.

@@ -2,8 +2,9 @@
 
 use tokio::sync::oneshot;
 
+use super::no_kubeconfig::NoKubeconfig;
 use super::status::Status;
-use crate::name::NodeName;
+use crate::name::{ExpectName, NodeName};
 use crate::node::{Effect, NodeCommand, NodeError};
 
 /// The answer to a command to a node.
@@ -14,6 +15,13 @@ pub(super) type NodeReply = oneshot::Sender<Result<Effect, NodeError>>;
 pub(super) enum RunCommand {
     /// Return the status.
     Status(oneshot::Sender<Status>),
+    /// Return a kubeconfig that works on this machine.
+    Kubeconfig {
+        /// The expectation that says where it is; the only one if left out.
+        expect: Option<ExpectName>,
+        /// Receives the text.
+        reply: oneshot::Sender<Result<String, NoKubeconfig>>,
+    },
     /// Execute a command on a node.
     Node {
         /// The node.

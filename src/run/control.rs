@@ -29,7 +29,7 @@ use super::record;
 use crate::capture::Capture;
 use crate::event::{Emitter, Known, RunTime, Source};
 use crate::hint::{Hint, chain};
-use crate::name::{NicName, NodeName};
+use crate::name::{ExpectName, NicName, NodeName};
 use crate::node::keys;
 use crate::node::{Attachment, BootOverride, Effect, MediaCommand, Node, NodeCommand, NodeError, Power};
 
@@ -66,6 +66,7 @@ pub(super) fn router(handler: ControlHandler) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
         .route("/v1/down", post(down))
+        .route("/v1/kubeconfig", get(kubeconfig))
         .route("/v1/capture/{name}", get(capture))
         .route("/v1/node/{node}/power/{action}", post(power))
         .route("/v1/node/{node}/boot", post(boot))
@@ -101,6 +102,24 @@ async fn down(State(handler): State<ControlHandler>, Json(request): Json<DownReq
     handler.events.of(Source::User).emit(Known::Commanded { what: format!("down: {why}") });
     handler.commands.send(RunCommand::Down { why, interrupted }).await.map_err(|_| ending())?;
     Ok(StatusCode::ACCEPTED.into_response())
+}
+
+/// Which kubeconfig is requested.
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    /// The expectation that says where it is; the only one if left out.
+    expect: Option<ExpectName>,
+}
+
+async fn kubeconfig(
+    State(handler): State<ControlHandler>,
+    Query(Wanted { expect }): Query<Wanted>,
+) -> Answer {
+    let (reply, answer) = oneshot::channel();
+    handler.commands.send(RunCommand::Kubeconfig { expect, reply }).await.map_err(|_| ending())?;
+    let text = answer.await.map_err(|_| ending())?;
+    let text = text.map_err(|error| refuse(StatusCode::CONFLICT, chain(&error), error.hint().as_deref()))?;
+    Ok(([(header::CONTENT_TYPE, "application/yaml")], text).into_response())
 }
 
 /// The start of a stream of events.

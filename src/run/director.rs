@@ -206,6 +206,9 @@ impl<S: Site> Director<'_, S> {
             Input::RunCommand(RunCommand::Node { node, command, reply }) => {
                 self.command(&node, command, reply)
             }
+            Input::RunCommand(RunCommand::Kubeconfig { expect, reply }) => {
+                self.prober.kubeconfig(expect, &self.request.plan, reply);
+            }
             Input::NodeDone(done) => reply(done),
             Input::RunCommand(RunCommand::Down { why, interrupted }) => {
                 return Next::End(Reason { why, interrupted });
@@ -248,7 +251,7 @@ impl<S: Site> Director<'_, S> {
                 Some(command) = inputs.commands.recv() => match command {
                     RunCommand::Status(reply) => drop(reply.send(self.status())),
                     // The run is ending already; dropping the reply reports that.
-                    RunCommand::Down { .. } | RunCommand::Node { .. } => {}
+                    RunCommand::Down { .. } | RunCommand::Node { .. } | RunCommand::Kubeconfig { .. } => {}
                 },
                 Some(done) = self.work.join_next() => reply(done),
                 done = &mut work => return done,

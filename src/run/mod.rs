@@ -29,6 +29,7 @@ pub mod kept_disks;
 mod lab_lock;
 mod lab_sources;
 mod launch;
+mod no_kubeconfig;
 pub mod probe;
 mod process;
 mod rack;

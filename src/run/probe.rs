@@ -10,6 +10,7 @@
 mod dns;
 mod etcd;
 mod http;
+mod kubernetes;
 mod program;
 
 use std::collections::BTreeMap;
@@ -20,18 +21,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::event::{Ago, Emitter, Known, RunTime, Service, Source};
 use crate::expect::WantedProbe;
 use crate::hint::chain;
-use crate::lab::{Check, Expectation, Firmware, Installed, ProbedCheck};
+use crate::lab::{Check, Expectation, Firmware, Installed, Isolation, ProbedCheck};
 use crate::name::{ExpectName, LabName, NetworkName, NodeName};
 use crate::node::Node;
 use crate::node::host::Space;
 use crate::observe::AddressBook;
-use crate::plan::{NetworkPlan, Plan};
+use crate::plan::{NetworkPlan, Plan, Step};
+use crate::run::no_kubeconfig::NoKubeconfig;
 use crate::run::process::AskHttp;
 use crate::run::reach::Reaching;
 use crate::run::ssh::{self, KeyFile};
@@ -40,6 +43,8 @@ use crate::system::process::Spawner;
 
 /// Time between the starts of two attempts, unless one takes longer.
 const PACE: Duration = Duration::from_millis(500);
+/// The same for a cluster, which is asked for several lists.
+const CLUSTER_PACE: Duration = Duration::from_secs(1);
 /// Timeout of one attempt over the network.
 const NETWORK_LIMIT: Duration = Duration::from_secs(10);
 /// Timeout of one attempt with a program: some wait themselves (`cloud-init status --wait`).
@@ -176,19 +181,25 @@ struct Answer {
     seen: String,
     /// The output, up to a limit, if there is more than the text.
     output: Option<String>,
+    /// Lines that show why it failed.
+    evidence: Vec<String>,
 }
 
 impl Answer {
     fn yes(seen: impl Into<String>) -> Self {
-        Self { ok: true, seen: seen.into(), output: None }
+        Self { ok: true, seen: seen.into(), output: None, evidence: Vec::new() }
     }
 
     fn no(seen: impl Into<String>) -> Self {
-        Self { ok: false, seen: seen.into(), output: None }
+        Self { ok: false, seen: seen.into(), output: None, evidence: Vec::new() }
     }
 
     fn with_output(self, output: String) -> Self {
         Self { output: Some(output), ..self }
+    }
+
+    fn with_evidence(self, evidence: Vec<String>) -> Self {
+        Self { evidence, ..self }
     }
 }
 
@@ -262,6 +273,32 @@ impl Prober {
         }
     }
 
+    /// Reads the kubeconfig of a cluster, and sends one that works on this machine.
+    ///
+    /// Must be called inside a tokio runtime.
+    pub(super) fn kubeconfig(
+        &mut self,
+        expect: Option<ExpectName>,
+        plan: &Plan,
+        reply: oneshot::Sender<Result<String, NoKubeconfig>>,
+    ) {
+        let published = plan.steps.iter().filter_map(|step| match step {
+            Step::Publish { listen, to, .. } => Some((*to, *listen)),
+            _ => None,
+        });
+        let place = kubernetes::Place {
+            lab: plan.lab.clone(),
+            published: published.collect(),
+            is_reachable: plan.isolation == Isolation::None,
+        };
+        let shared = Arc::clone(&self.shared);
+        self.tasks.spawn(async move {
+            let answer = kubernetes::handed_out(&shared, expect, &place).await;
+            // The requester may be gone.
+            reply.send(answer).ok();
+        });
+    }
+
     fn start(&mut self, (expect, node): &(ExpectName, Option<NodeName>)) -> Option<Running> {
         let expectation = self.shared.context.expectations.get(expect)?.clone();
         let Check::Probed(check) = expectation.check.clone() else { return None };
@@ -284,7 +321,8 @@ async fn probe(
 ) {
     let emitter = &shared.context.emitter;
     let limit = match check {
-        ProbedCheck::Ssh { .. } | ProbedCheck::Command { .. } => PROGRAM_LIMIT,
+        // The kubeconfig may come from a command.
+        ProbedCheck::Ssh { .. } | ProbedCheck::Command { .. } | ProbedCheck::Kubernetes(_) => PROGRAM_LIMIT,
         ProbedCheck::Tcp { .. }
         | ProbedCheck::Dns { .. }
         | ProbedCheck::Etcd { .. }
@@ -292,26 +330,30 @@ async fn probe(
         ProbedCheck::Http(http) => http.timeout,
     };
     let file = output_file(&of.name, node);
-    let mut pace = interval(PACE);
+    let mut pace = interval(match check {
+        ProbedCheck::Kubernetes(_) => CLUSTER_PACE,
+        _ => PACE,
+    });
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reported: Option<(RunTime, Answer)> = None;
+    let mut memory = kubernetes::Memory::default();
     loop {
         pace.tick().await;
-        let answer = match timeout(limit, shared.attempt(of, check, node)).await {
+        let answer = match timeout(limit, shared.attempt(of, check, node, &mut memory)).await {
             Ok(answer) => answer,
             Err(_) => Answer::no(format!("no answer within {}", Ago(limit))),
         };
         let now = emitter.now().at;
         let confirm_at = RunTime::from_nanos(confirm_at.load(Ordering::Relaxed));
         if is_news(reported.as_ref(), &answer, now, confirm_at) {
-            let Answer { ok, seen, output } = answer.clone();
+            let Answer { ok, seen, output, evidence } = answer.clone();
             let output = output.filter(|_| !ok).and_then(|output| {
                 let kept = keep(&shared.context.run_dir.join(&file), &output);
                 // The result counts even if its output cannot be kept.
                 kept.inspect_err(|error| tracing::warn!(%error, "the output of a probe was not kept")).ok()
             });
             let output = output.map(|()| file.clone());
-            emitter.emit_maybe(node, Known::Probed { expect: of.name.clone(), ok, seen, output });
+            emitter.emit_maybe(node, Known::Probed { expect: of.name.clone(), ok, seen, output, evidence });
             reported = Some((now, answer));
         }
     }
@@ -343,11 +385,17 @@ fn is_news(reported: Option<&(RunTime, Answer)>, answer: &Answer, now: RunTime, 
 
 impl Shared {
     /// Makes one attempt.
-    async fn attempt(&self, of: &Expectation, check: &ProbedCheck, node: Option<&NodeName>) -> Answer {
+    async fn attempt(
+        &self,
+        of: &Expectation,
+        check: &ProbedCheck,
+        node: Option<&NodeName>,
+        memory: &mut kubernetes::Memory,
+    ) -> Answer {
         let target = node.and_then(|node| self.context.nodes.get(node));
         match check {
-            ProbedCheck::Command { run, exit, output } => {
-                let wanted = program::Expected { exit: *exit, output: output.as_deref() };
+            ProbedCheck::Command { run, exit, output, json } => {
+                let wanted = program::Expected { exit: *exit, output: output.as_deref(), json };
                 program::command(&self.context.spawner, run, self.environment(node), wanted).await
             }
             ProbedCheck::Dns { name, answer, server } => {
@@ -372,6 +420,7 @@ impl Shared {
                 let nodes = of.nodes.iter().map(|node| (node, self.address(node)));
                 etcd::probe(&nodes.collect::<Vec<_>>(), &self.context.reaching, *port, *members).await
             }
+            ProbedCheck::Kubernetes(check) => kubernetes::probe(self, of, check, memory).await,
             ProbedCheck::Installed(installed) => {
                 let (Some(node), Some(target)) = (node, target) else {
                     return Answer::no("there is no node to look at");
@@ -394,7 +443,7 @@ impl Shared {
                     http::probe(to, network_of(from.as_ref()), node.as_str(), check).await
                 }
             },
-            ProbedCheck::Ssh { user, port, key, run, exit, output } => {
+            ProbedCheck::Ssh { user, port, key, run, exit, output, json } => {
                 let Reached { node, address, from } = match self.reached(node) {
                     Err(no) => return no,
                     Ok(reached) => reached,
@@ -420,7 +469,7 @@ impl Shared {
                         key.path(),
                     ),
                 };
-                let wanted = program::Expected { exit: *exit, output: output.as_deref() };
+                let wanted = program::Expected { exit: *exit, output: output.as_deref(), json };
                 program::ssh(&self.context.spawner, &login, run.as_deref(), wanted).await
             }
         }

@@ -11,7 +11,7 @@ use ssh_key::{Algorithm, LineEnding, PrivateKey};
 
 use super::lab_lock::is_current;
 use crate::hint::Hint;
-use crate::lab::{Check, ProbedCheck, Secret};
+use crate::lab::{Check, Secret};
 use crate::name::{ExpectName, NodeName};
 use crate::plan::{Plan, SSH_KEY, Step};
 
@@ -58,7 +58,10 @@ fn known_hosts(run_dir: &Path) -> PathBuf {
 
 /// Tells whether a plan needs a key: a node gets it, or an expectation logs in with it.
 pub(super) fn is_needed(plan: &Plan) -> bool {
-    let logs_in = |check: &Check| matches!(check, Check::Probed(ProbedCheck::Ssh { key: None, .. }));
+    let logs_in = |check: &Check| match check {
+        Check::Probed(check) => check.login().is_some_and(|login| login.key.is_none()),
+        Check::Observed(_) => false,
+    };
     let handed = |step: &Step| match step {
         Step::Seed(seed) => seed.files.values().any(|text| text.contains(SSH_KEY)),
         Step::Serve(service) => service.texts.values().any(|text| text.body.contains(SSH_KEY)),
@@ -91,10 +94,11 @@ pub fn expected_keys<'a>(
     let logins = plan.expectations.values().filter(|expectation| expectation.nodes.contains(node));
     let mut keys: Vec<_> = logins
         .filter_map(|expectation| match &expectation.check {
-            Check::Probed(ProbedCheck::Ssh { user, key: Some(key), .. }) => {
-                Some((&expectation.name, user.as_str(), key))
+            Check::Probed(check) => {
+                let login = check.login()?;
+                Some((&expectation.name, login.user, login.key?))
             }
-            _ => None,
+            Check::Observed(_) => None,
         })
         .collect();
     keys.sort_by_key(|(_, of, _)| Some(*of) != user);

@@ -6,8 +6,23 @@ use crate::tidy::source::{Source, Tree};
 
 /// The pure core; each module may use only those before it.
 const PURE: &[&str] = &[
-    "name", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "wire", "observe", "expect",
-    "dissect", "dialogue", "diagnose", "import", "report",
+    "name",
+    "hint",
+    "matchbox",
+    "diag",
+    "event",
+    "config",
+    "lab",
+    "plan",
+    "wire",
+    "observe",
+    "expect",
+    "dissect",
+    "dialogue",
+    "diagnose",
+    "kubernetes",
+    "import",
+    "report",
 ];
 
 /// The shell and the interfaces: the modules that each may use in addition to itself.
@@ -28,8 +43,27 @@ const SHELL: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "name", "hint", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "expect",
-            "observe", "dissect", "diagnose", "report", "system", "image", "capture", "node", "rpc", "serve",
+            "name",
+            "hint",
+            "hint",
+            "matchbox",
+            "diag",
+            "event",
+            "config",
+            "lab",
+            "plan",
+            "expect",
+            "observe",
+            "dissect",
+            "diagnose",
+            "kubernetes",
+            "report",
+            "system",
+            "image",
+            "capture",
+            "node",
+            "rpc",
+            "serve",
         ],
     ),
     (

@@ -56,6 +56,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("schemars", &["config/", "event"]),
     ("serde", EVERYWHERE),
     ("serde_json", EVERYWHERE),
+    ("serde_json_path", &["lab/json_values.rs"]),
     ("sha2", EVERYWHERE),
     ("similar", &["report/diff.rs"]),
     ("socket2", &["system/sockets.rs", "serve/dhcp/"]),

@@ -604,3 +604,121 @@ expect.j.that.installed = { disk = "data", partitions = 0 }
     12 errors; for more, run `dryrack explain L407`
     "#);
 }
+
+#[test]
+fn a_check_of_kubernetes_names_what_there_is() {
+    let more = r#"
+[process.tool]
+run = "true"
+image = "oci:docker.io/library/tool:1"
+[expect.a.that]
+kubernetes = "nobody"
+[expect.b.that]
+kubernetes = { on = "a", version = "latest", pods = { Kube = "ready" } }
+[expect.c.that]
+kubernetes = { on = "a", nodes = [], kubeconfig = { file = "" } }
+[expect.d.that]
+kubernetes = { on = "a", nodes = ["a", "nobody"], kubeconfig.ssh = { user = "core", path = "admin.conf" } }
+[expect.e.that]
+kubernetes = { on = "a", kubeconfig.process = { name = "tool", path = "/config" } }
+[expect.f]
+quorum = 1
+that.kubernetes = { on = "a", exec-plugins = true }
+[expect.g.that]
+kubernetes = { on = "a", kubeconfig = "admin.conf" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L020]: there is no node `nobody`
+      --> lab.toml:10:14
+       |
+    10 | kubernetes = "nobody"
+       |              ^^^^^^^^
+       |
+       = help: the lab has `a`
+
+    error[L407]: `latest` is not a version of Kubernetes
+      --> lab.toml:12:36
+       |
+    12 | kubernetes = { on = "a", version = "latest", pods = { Kube = "ready" } }
+       |                                    ^^^^^^^^
+       |
+       = help: use its start, such as "1.31" or "1.31.2"
+
+    error[L407]: `Kube` is not the name of a namespace
+      --> lab.toml:12:55
+       |
+    12 | kubernetes = { on = "a", version = "latest", pods = { Kube = "ready" } }
+       |                                                       ^^^^
+       |
+       = help: use lower-case letters, digits and dashes
+
+    error[L407]: a cluster has at least one node
+      --> lab.toml:14:34
+       |
+    14 | kubernetes = { on = "a", nodes = [], kubeconfig = { file = "" } }
+       |                                  ^^
+       |
+       = help: list its nodes, or use "lab"
+
+    error[L407]: this is not the path of a file
+      --> lab.toml:14:60
+       |
+    14 | kubernetes = { on = "a", nodes = [], kubeconfig = { file = "" } }
+       |                                                            ^^
+       |
+       = help: set the file that holds the kubeconfig
+
+    error[L020]: there is no node `nobody`
+      --> lab.toml:16:40
+       |
+    16 | kubernetes = { on = "a", nodes = ["a", "nobody"], kubeconfig.ssh = { user = "core", path = "admin.conf" } }
+       |                                        ^^^^^^^^
+       |
+       = help: the lab has `a`
+
+    error[L407]: `admin.conf` is not an absolute path
+      --> lab.toml:16:92
+       |
+    16 | kubernetes = { on = "a", nodes = ["a", "nobody"], kubeconfig.ssh = { user = "core", path = "admin.conf" } }
+       |                                                                                            ^^^^^^^^^^^^
+       |
+       = help: begin it with `/`
+
+    error[L407]: the files of `tool` are those of its image, and end with it
+      --> lab.toml:18:56
+       |
+     8 | image = "oci:docker.io/library/tool:1"
+       |         ------------------------------ the image
+    ...
+    18 | kubernetes = { on = "a", kubeconfig.process = { name = "tool", path = "/config" } }
+       |                                                        ^^^^^^
+       |
+       = help: let a command print the kubeconfig: { command = "…" }
+
+    error[L408]: `kubernetes` judges the whole cluster
+      --> lab.toml:20:10
+       |
+    20 | quorum = 1
+       |          ^
+       |
+       = help: remove `quorum`
+
+    error[L408]: no kubeconfig is needed here
+      --> lab.toml:21:46
+       |
+    21 | that.kubernetes = { on = "a", exec-plugins = true }
+       |                                              ^^^^
+       |
+       = help: remove `exec-plugins`, or add `nodes = "lab"`
+
+    error[L010]: `kubeconfig` cannot be `admin.conf`
+      --> lab.toml:23:39
+       |
+    23 | kubernetes = { on = "a", kubeconfig = "admin.conf" }
+       |                                       ^^^^^^^^^^^^
+       |
+       = help: expected one of `file`, `process`, `command`, `ssh`
+
+    11 errors; for more, run `dryrack explain L020`
+    "#);
+}

@@ -12,8 +12,9 @@ use crate::config::{
 use crate::diag::{Code, Diagnostic};
 use crate::event::Stage;
 use crate::lab::{
-    Boots, Check as Checked, Count, Expectation, Fetched, HttpCheck, Installed, Leased, ObservedCheck,
-    Pattern, Polarity, ProbedCheck, Secret, TableKind, TlsCheck, WantedServer,
+    Boots, Check as Checked, Count, Expectation, Fetched, HttpCheck, Installed, JsonLocation,
+    JsonLocationError, JsonValues, Leased, ObservedCheck, Pattern, Polarity, ProbedCheck, Secret, TableKind,
+    TlsCheck, WantedServer,
 };
 use crate::name::{DiskName, ExpectName, NodeName};
 
@@ -73,7 +74,13 @@ impl Check<'_> {
             let what = "every node has reached at least stage `off`, so this fails immediately";
             self.bad_check(span, what, "set the stage that a node must not reach, such as \"os\"");
         }
-        Some(Expectation { name: name?, nodes, after, within, holds, sense, check: checked? })
+        let nodes = match &checked {
+            // The other nodes of the lab may be off, or die.
+            Some(Checked::Probed(ProbedCheck::Kubernetes(check))) if raw.nodes.is_missing() => check.needs(),
+            _ => nodes,
+        };
+        let quorum = self.quorum(raw, check, nodes.len());
+        Some(Expectation { name: name?, nodes, after, within, holds, quorum, sense, check: checked? })
     }
 
     fn that_or_never(&mut self, span: &Span, what: &str) {
@@ -126,7 +133,7 @@ impl Check<'_> {
     }
 
     /// Resolves a node or host of an expectation.
-    fn subject_named(&mut self, name: &str, span: &Span) -> Option<NodeName> {
+    pub(super) fn subject_named(&mut self, name: &str, span: &Span) -> Option<NodeName> {
         match self.raw.host.get(name).is_some() && self.raw.node.get(name).is_none() {
             true => self.host_named(name, span),
             false => self.node_named(name, span),
@@ -148,6 +155,7 @@ impl Check<'_> {
                 | RawCheck::Dns(_)
                 | RawCheck::Ssh(_)
                 | RawCheck::Etcd(_)
+                | RawCheck::Kubernetes(_)
                 | RawCheck::Command(_)
                 | RawCheck::Process(_),
             )
@@ -226,6 +234,31 @@ impl Check<'_> {
         *holds
     }
 
+    fn quorum(&mut self, raw: &RawExpect, check: Option<&Located<RawCheck>>, nodes: usize) -> Option<usize> {
+        let Located { value, span } = raw.quorum.given()?;
+        let needed = usize::from(*value);
+        let together = match check.map(|check| &check.value) {
+            Some(RawCheck::Etcd(_)) => Some("`etcd` judges all its nodes together"),
+            Some(RawCheck::Kubernetes(_)) => Some("`kubernetes` judges the whole cluster"),
+            Some(RawCheck::Command(_) | RawCheck::Process(_)) => {
+                Some("this is checked once for the whole lab")
+            }
+            _ => None,
+        };
+        if let Some(what) = together {
+            self.idle(span, what, "remove `quorum`");
+            return None;
+        }
+        if needed == 0 || needed > nodes {
+            let what = match nodes {
+                1 => format!("{needed} of one node is not possible"),
+                _ => format!("{needed} of {nodes} nodes is not possible"),
+            };
+            self.bad_check(span, what, "set a number from 1 to the number of nodes");
+        }
+        Some(needed)
+    }
+
     fn within(&mut self, raw: &RawExpect, sense: Polarity) -> Option<Duration> {
         let default = (sense == Polarity::Must).then_some(WITHIN);
         let Some(Located { value: Text(Lasting(within)), span }) = raw.within.given() else { return default };
@@ -235,11 +268,11 @@ impl Check<'_> {
         Some(*within)
     }
 
-    fn idle(&mut self, span: &Span, what: &str, help: &str) {
+    pub(super) fn idle(&mut self, span: &Span, what: &str, help: &str) {
         self.report(Diagnostic::new(Code::IdleSetting, span.clone(), what).help(help));
     }
 
-    fn bad_check(&mut self, span: &Span, what: impl Into<String>, help: &str) {
+    pub(super) fn bad_check(&mut self, span: &Span, what: impl Into<String>, help: &str) {
         self.report(Diagnostic::new(Code::BadCheck, span.clone(), what).help(help));
     }
 
@@ -316,6 +349,7 @@ impl Check<'_> {
                 Field::Missing => self.etcd(&RawEtcd::default(), nodes.len()),
                 Field::Bad => None,
             },
+            RawCheck::Kubernetes(Short(kubernetes)) => self.kubernetes(kubernetes, span, nodes),
             RawCheck::Boots(Short(boots)) => self.boots(boots, span),
             RawCheck::Fetched(Short(fetched)) => self.fetched(fetched, span),
             RawCheck::Leased(Short(leased)) => {
@@ -393,16 +427,26 @@ impl Check<'_> {
         good.then(|| method.value.clone())
     }
 
-    /// Returns the expected values of a JSON body, by JSON Pointer.
-    fn json_values(&mut self, raw: &Keyed<RawJson>) -> BTreeMap<String, serde_json::Value> {
-        let mut values = BTreeMap::new();
-        for (pointer, value) in &raw.entries {
-            if !(pointer.value.is_empty() || pointer.value.starts_with('/')) {
-                let what = format!("`{}` is not a JSON Pointer", pointer.value);
-                let help = format!("it begins with a slash: \"/{}\"", pointer.value.replace('.', "/"));
-                self.bad_check(&pointer.span, what, &help);
-            } else if let Some(value) = value {
-                values.insert(pointer.value.clone(), value.0.clone());
+    /// Returns the expected values of a JSON document, by JSON Pointer or JSONPath.
+    fn json_values(&mut self, raw: &Keyed<RawJson>) -> JsonValues {
+        let mut values = JsonValues::default();
+        for (key, value) in &raw.entries {
+            match JsonLocation::new(&key.value) {
+                Err(error) => {
+                    let help = match &error {
+                        JsonLocationError::Neither(text) => {
+                            let path = text.replace('.', "/");
+                            format!(
+                                "a JSON Pointer begins with a slash, \"/{path}\"; a JSONPath with $, \"$.{text}\""
+                            )
+                        }
+                        JsonLocationError::Path { .. } => {
+                            "a JSONPath is written as in RFC 9535: \"$.members[*].health\"".to_owned()
+                        }
+                    };
+                    self.bad_check(&key.span, error.to_string(), &help);
+                }
+                Ok(location) => values.0.extend(value.as_ref().map(|value| (location, value.0.clone()))),
             }
         }
         values
@@ -484,14 +528,15 @@ impl Check<'_> {
         let port = self.port_or(&raw.port, 22);
         let key = raw.key.value().and_then(|position| self.secret(position));
         let run = raw.run.value().cloned();
-        if run.is_none() && (raw.exit.given().is_some() || raw.output.given().is_some()) {
+        let json = self.json_values(&raw.json);
+        let of_json = raw.json.entries.first().map(|(key, _)| &key.span);
+        if let (None, Some(span)) = (&run, raw.exit.span().or(raw.output.span()).or(of_json)) {
             let what = "without `run` there is no exit code and no output";
-            let span = raw.exit.span().or(raw.output.span()).unwrap_or(span);
             self.idle(span, what, "add run = \"…\"");
         }
         let output = self.maybe_regex(&raw.output);
         let exit = raw.exit.value().copied().unwrap_or(0);
-        Some(ProbedCheck::Ssh { user: user?, port: port?, key, run, exit, output: output? }.into())
+        Some(ProbedCheck::Ssh { user: user?, port: port?, key, run, exit, output: output?, json }.into())
     }
 
     fn variable(&mut self, name: &Located<String>) -> Option<String> {
@@ -662,10 +707,11 @@ impl Check<'_> {
         let run = self.needed(&raw.run, "run = \"true\"", span).map(|run| run.value.clone());
         let output = self.maybe_regex(&raw.output);
         let exit = raw.exit.value().copied().unwrap_or(0);
-        Some(ProbedCheck::Command { run: run?, exit, output: output? }.into())
+        let json = self.json_values(&raw.json);
+        Some(ProbedCheck::Command { run: run?, exit, output: output?, json }.into())
     }
 
-    fn port_or(&mut self, port: &Field<u16>, default: u16) -> Option<u16> {
+    pub(super) fn port_or(&mut self, port: &Field<u16>, default: u16) -> Option<u16> {
         match port {
             Field::Given(port) => self.port(port),
             Field::Missing => Some(default),

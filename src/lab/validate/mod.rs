@@ -10,6 +10,7 @@ mod expect;
 mod files;
 mod host;
 mod ipv6;
+mod kubernetes;
 mod machine;
 mod matchbox;
 mod media;

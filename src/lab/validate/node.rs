@@ -9,8 +9,8 @@ use crate::config::{
 };
 use crate::diag::{Code, Diagnostic, enumerate};
 use crate::lab::{
-    Boot, Bus, CdDrive, Check as Checked, Disk, Expectation, Firmware, Loader, Network, Nic, Node,
-    ProbedCheck, Profile, Seed, Start,
+    Boot, Bus, CdDrive, Check as Checked, Disk, Expectation, Firmware, Loader, Login, Network, Nic, Node,
+    Profile, Seed, Start,
 };
 use crate::name::{Bytes, DiskName, ExpectName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName};
 
@@ -261,10 +261,11 @@ impl<'a> Check<'a> {
         let wanted = || {
             let mut users: Vec<String> = Vec::new();
             for expectation in expectations.values().filter(|expectation| expectation.nodes.contains(node)) {
-                if let Checked::Probed(ProbedCheck::Ssh { user, key: None, .. }) = &expectation.check
-                    && !users.contains(user)
+                if let Checked::Probed(check) = &expectation.check
+                    && let Some(Login { user, key: None, .. }) = check.login()
+                    && !users.iter().any(|known| known == user)
                 {
-                    users.push(user.clone());
+                    users.push(user.to_owned());
                 }
             }
             users

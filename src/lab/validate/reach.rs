@@ -79,6 +79,7 @@ impl Check<'_> {
                 Checked::Probed(ProbedCheck::Http(_)) => ("http", None),
                 Checked::Probed(ProbedCheck::Ssh { .. }) => ("ssh", None),
                 Checked::Probed(ProbedCheck::Etcd { .. }) => ("etcd", None),
+                Checked::Probed(ProbedCheck::Kubernetes(_)) => ("kubernetes", None),
                 Checked::Probed(ProbedCheck::Dns { server: Some(server), .. }) => {
                     let Some(network) = networks.values().find(|network| {
                         !network.is_reachable() && IpNet::V4(network.subnet).contains(&server.ip())

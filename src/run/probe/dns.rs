@@ -22,21 +22,11 @@ pub(super) async fn probe(
     name: &str,
     expected: Option<&[IpAddr]>,
 ) -> Answer {
-    let full = if name.contains('.') || dns.domain.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{name}.{}", dns.domain)
+    let full = full_name(dns, name);
+    let found = match resolve(dns, from, name).await {
+        Ok(found) => found,
+        Err(why) => return Answer::no(why),
     };
-    let Ok(query) = Name::from_ascii(format!("{}.", full.trim_end_matches('.'))) else {
-        return Answer::no(format!("`{full}` is not a name of DNS"));
-    };
-    let mut found = BTreeSet::new();
-    for record in [RecordType::A, RecordType::AAAA] {
-        match ask(dns, from, &query, record).await {
-            Ok(addresses) => found.extend(addresses),
-            Err(why) => return Answer::no(format!("{full}: {why}")),
-        }
-    }
     let listed = found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match expected {
         _ if found.is_empty() => Answer::no(format!("{full} has no address")),
@@ -44,6 +34,33 @@ pub(super) async fn probe(
             Answer::no(format!("{full} is {listed}"))
         }
         _ => Answer::yes(format!("{full} is {listed}")),
+    }
+}
+
+/// Resolves a name; returns all its addresses, perhaps none.
+pub(super) async fn resolve(
+    dns: &Dns,
+    from: Option<&EnteredNetwork>,
+    name: &str,
+) -> Result<BTreeSet<IpAddr>, String> {
+    let full = full_name(dns, name);
+    let Ok(query) = Name::from_ascii(format!("{}.", full.trim_end_matches('.'))) else {
+        return Err(format!("`{full}` is not a name of DNS"));
+    };
+    let mut found = BTreeSet::new();
+    for record in [RecordType::A, RecordType::AAAA] {
+        let addresses = ask(dns, from, &query, record).await;
+        found.extend(addresses.map_err(|why| format!("{full}: {why}"))?);
+    }
+    Ok(found)
+}
+
+/// Returns a name with the search domain, if it has no dot.
+fn full_name(dns: &Dns, name: &str) -> String {
+    if name.contains('.') || dns.domain.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}.{}", dns.domain)
     }
 }
 

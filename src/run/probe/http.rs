@@ -7,14 +7,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, body::Incoming, header};
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use super::{Answer, connect};
 use crate::event::Size;
 use crate::lab::HttpCheck;
-use crate::rpc::connect_to_server;
+use crate::rpc::{Trusted, connect_to_server};
 use crate::system::host::EnteredNetwork;
 
 /// Maximum size of a body.
@@ -81,29 +80,9 @@ fn compare(answered: &HttpResponse, check: &HttpCheck) -> Result<(), String> {
         let size = Size(answered.body.len() as u64);
         return Err(format!(", but {size} of body do not match /{pattern}/"));
     }
-    if check.json.is_empty() {
-        return Ok(());
-    }
-    let json: Value = serde_json::from_slice(&answered.body)
-        .map_err(|error| format!(", but the body is not JSON: {error}"))?;
-    for (pointer, wanted) in &check.json {
-        match json.pointer(pointer) {
-            None => return Err(format!(", but the JSON has no {pointer}")),
-            Some(is) if !same(is, wanted) => return Err(format!(", but {pointer} is {is}, not {wanted}")),
-            Some(_) => {}
-        }
-    }
-    Ok(())
-}
-
-/// Tells whether two values are equal. Numbers are compared by value: `1` and `1.0` are one number in JSON.
-fn same(is: &Value, wanted: &Value) -> bool {
-    match (is, wanted) {
-        // Not two integers: large ones differ that are one float.
-        (Value::Number(one), Value::Number(other)) if one.is_f64() || other.is_f64() => {
-            one.as_f64() == other.as_f64()
-        }
-        _ => is == wanted,
+    match check.json.difference(&answered.body) {
+        Some(difference) => Err(format!(", but the body {difference}")),
+        None => Ok(()),
     }
 }
 
@@ -128,7 +107,8 @@ async fn ask(
     match &check.tls {
         None => send(stream, to.port(), request).await,
         Some(settings) => {
-            let stream = connect_to_server(stream, to.ip(), name, settings.ca.as_deref()).await;
+            let trusted = settings.ca.as_deref().map_or(Trusted::Anybody, Trusted::File);
+            let stream = connect_to_server(stream, Some(to.ip()), name, trusted, None).await;
             send(stream.map_err(|why| format!("port {}: {why}", to.port()))?, to.port(), request).await
         }
     }

@@ -7,6 +7,7 @@ use regex::Regex;
 use tokio::io::AsyncReadExt as _;
 
 use super::Answer;
+use crate::lab::JsonValues;
 use crate::run::ssh::Options;
 use crate::system::process::{SpawnSpec, Spawner, find_program, search_path};
 
@@ -20,6 +21,7 @@ const SSH_FAILED: i32 = 255;
 pub(super) struct Expected<'a> {
     pub(super) exit: i32,
     pub(super) output: Option<&'a Regex>,
+    pub(super) json: &'a JsonValues,
 }
 
 /// How to log in to a node.
@@ -32,16 +34,16 @@ pub(super) struct Login<'a> {
 }
 
 /// The result of a program.
-struct Finished {
-    status: ExitStatus,
-    output: String,
+pub(super) struct Finished {
+    pub(super) status: ExitStatus,
+    pub(super) output: String,
     /// Its standard error.
     errors: String,
 }
 
 impl Finished {
     /// Returns the last non-blank line of its standard error.
-    fn complaint(&self) -> Option<&str> {
+    pub(super) fn complaint(&self) -> Option<&str> {
         self.errors.lines().rev().find(|line| !line.trim().is_empty())
     }
 
@@ -52,21 +54,38 @@ impl Finished {
     }
 }
 
-/// Runs a command in the namespaces of the lab.
+/// Runs a command in the namespaces of the lab, and compares its result.
 pub(super) async fn command(
     spawner: &Spawner,
     run: &str,
     environment: Vec<(String, String)>,
     wanted: Expected<'_>,
 ) -> Answer {
-    let mut spec = SpawnSpec::new("/bin/sh").args(["-c", run]);
-    // So that `dryrack` is found, and programs of root.
-    spec.envs.push(("PATH".into(), search_path()));
-    spec.envs.extend(environment.into_iter().map(|(name, value)| (name.into(), value.into())));
-    match finish(spawner, spec).await {
+    match run_command(spawner, run, environment).await {
         Ok(finished) => compare(&finished, wanted),
         Err(why) => Answer::no(why),
     }
+}
+
+/// Runs a command in the namespaces of the lab.
+pub(super) async fn run_command(
+    spawner: &Spawner,
+    run: &str,
+    environment: Vec<(String, String)>,
+) -> Result<Finished, String> {
+    run_program(spawner, SpawnSpec::new("/bin/sh").args(["-c", run]), environment).await
+}
+
+/// Runs a program in the namespaces of the lab.
+pub(super) async fn run_program(
+    spawner: &Spawner,
+    mut spec: SpawnSpec,
+    environment: Vec<(String, String)>,
+) -> Result<Finished, String> {
+    // So that `dryrack` is found, and programs of root.
+    spec.envs.push(("PATH".into(), search_path()));
+    spec.envs.extend(environment.into_iter().map(|(name, value)| (name.into(), value.into())));
+    finish(spawner, spec).await
 }
 
 /// Logs in to a node and runs a command there.
@@ -76,18 +95,31 @@ pub(super) async fn ssh(
     run: Option<&str>,
     wanted: Expected<'_>,
 ) -> Answer {
-    let Some(program) = find_program("ssh") else {
-        return Answer::no("this host has no `ssh`: install openssh-client");
-    };
     // Every shell knows `exit`, so this tries the login alone.
-    let spec = SpawnSpec::new(program).args(arguments(login)).args([run.unwrap_or("exit 0")]);
-    match finish(spawner, spec).await {
+    match run_over_ssh(spawner, login, run.unwrap_or("exit 0")).await {
         Ok(finished) if finished.status.code() == Some(SSH_FAILED) && wanted.exit != SSH_FAILED => {
             Answer::no(refusal(finished.complaint(), login)).with_output(finished.whole())
         }
         Ok(finished) => compare(&finished, wanted),
         Err(why) => Answer::no(why),
     }
+}
+
+/// Logs in to a node and runs a command there that does not end with the exit code of `ssh` itself; returns why the
+/// login failed, if it did.
+pub(super) async fn over_ssh(spawner: &Spawner, login: &Login<'_>, run: &str) -> Result<Finished, String> {
+    let finished = run_over_ssh(spawner, login, run).await?;
+    if finished.status.code() == Some(SSH_FAILED) {
+        return Err(refusal(finished.complaint(), login));
+    }
+    Ok(finished)
+}
+
+async fn run_over_ssh(spawner: &Spawner, login: &Login<'_>, run: &str) -> Result<Finished, String> {
+    let Some(program) = find_program("ssh") else {
+        return Err("this host has no `ssh`: install openssh-client".to_owned());
+    };
+    finish(spawner, SpawnSpec::new(program).args(arguments(login)).args([run])).await
 }
 
 fn arguments(login: &Login<'_>) -> Vec<OsString> {
@@ -152,7 +184,11 @@ fn compare(finished: &Finished, wanted: Expected<'_>) -> Answer {
             Answer::no(format!("{ended}, but the output does not match /{pattern}/{said}"))
                 .with_output(finished.whole())
         }
-        _ => Answer::yes(ended),
+        _ => match wanted.json.difference(finished.output.as_bytes()) {
+            Some(difference) => Answer::no(format!("{ended}, but the output {difference}{said}"))
+                .with_output(finished.whole()),
+            None => Answer::yes(ended),
+        },
     }
 }
 

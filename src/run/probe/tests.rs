@@ -14,12 +14,17 @@ use jiff::Timestamp;
 use super::*;
 use crate::event::examples::{event, lease};
 use crate::event::{Event, Instant, Kind, LearnedBy, LearnedFrom};
-use crate::lab::{Firmware, HttpCheck, Pattern, Polarity, TlsCheck};
+use crate::lab::{Firmware, HttpCheck, JsonLocation, JsonValues, Pattern, Polarity, TlsCheck};
 use crate::name::NetworkName;
 use crate::observe::Snapshot;
 
 /// A lab of node `a` on the loopback, with one expectation, and the results of its probes.
-fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>, run_dir: &Path) -> (Prober, Receiver<Event>) {
+pub(super) fn prober(
+    check: ProbedCheck,
+    node: bool,
+    dns: Option<Dns>,
+    run_dir: &Path,
+) -> (Prober, Receiver<Event>) {
     let name = NodeName::new("a").unwrap();
     let expectation = Expectation {
         name: ExpectName::new("it").unwrap(),
@@ -27,6 +32,7 @@ fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>, run_dir: &Path) -> (
         after: None,
         within: None,
         holds: Duration::ZERO,
+        quorum: None,
         sense: Polarity::Must,
         check: check.into(),
     };
@@ -51,7 +57,7 @@ fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>, run_dir: &Path) -> (
 
 /// Makes one attempt of a check of node `a`, or of the lab.
 async fn once(check: ProbedCheck, node: bool, dns: Option<Dns>) -> String {
-    let Answer { ok, seen, output: _ } = attempt(check, node, dns).await;
+    let Answer { ok, seen, .. } = attempt(check, node, dns).await;
     format!("{ok}: {seen}")
 }
 
@@ -59,7 +65,7 @@ async fn attempt(check: ProbedCheck, node: bool, dns: Option<Dns>) -> Answer {
     let dir = tempfile::tempdir().unwrap();
     let (prober, _said) = prober(check.clone(), node, dns, dir.path());
     let of = prober.shared.context.expectations.values().next().unwrap();
-    prober.shared.attempt(of, &check, of.nodes.first()).await
+    prober.shared.attempt(of, &check, of.nodes.first(), &mut kubernetes::Memory::default()).await
 }
 
 /// An HTTP check without demands but status 200.
@@ -75,8 +81,12 @@ fn http(port: u16) -> HttpCheck {
         status: 200,
         body: None,
         headers: BTreeMap::new(),
-        json: BTreeMap::new(),
+        json: JsonValues::default(),
     }
+}
+
+fn json(location: &str, value: serde_json::Value) -> JsonValues {
+    JsonValues([(JsonLocation::new(location).unwrap(), value)].into())
 }
 
 fn boxed(check: HttpCheck) -> ProbedCheck {
@@ -84,7 +94,7 @@ fn boxed(check: HttpCheck) -> ProbedCheck {
 }
 
 /// Serves one answer to every HTTP request, on its own port.
-fn http_server(answer: &'static str) -> u16 {
+pub(super) fn http_server(answer: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -139,26 +149,24 @@ async fn http_compares_values_of_a_json_body() {
         "HTTP/1.1 200 OK\r\nContent-Length: 62\r\n\r\n{\"status\":\"ok\",\"members\":[{\"name\":\"a\",\"up\":true}],\"count\":1.0} ",
     );
     let check = |pointer: &str, value: serde_json::Value| {
-        boxed(HttpCheck { json: [(pointer.to_owned(), value)].into(), ..http(port) })
+        boxed(HttpCheck { json: json(pointer, value), ..http(port) })
     };
     assert_snapshot!(once(check("/status", "ok".into()), true, None).await, @"true: status 200");
     assert_snapshot!(once(check("/members/0/up", true.into()), true, None).await, @"true: status 200");
     assert_snapshot!(once(check("/count", 1.into()), true, None).await, @"true: status 200");
-    assert_snapshot!(once(check("/status", "degraded".into()), true, None).await, @r#"false: status 200, but /status is "ok", not "degraded""#);
-    assert_snapshot!(once(check("/members/1", 1.into()), true, None).await, @"false: status 200, but the JSON has no /members/1");
+    assert_snapshot!(once(check("/status", "degraded".into()), true, None).await, @r#"false: status 200, but the body has "ok" at /status, not "degraded""#);
+    assert_snapshot!(once(check("/members/1", 1.into()), true, None).await, @"false: status 200, but the body has no /members/1");
     let port = http_server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    let check = boxed(HttpCheck { json: [("/status".to_owned(), "ok".into())].into(), ..http(port) });
+    let check = boxed(HttpCheck { json: json("/status", "ok".into()), ..http(port) });
     assert_snapshot!(once(check, true, None).await, @"false: status 200, but the body is not JSON: expected value at line 1 column 1");
 }
 
 #[tokio::test]
 async fn large_integers_in_json_are_compared_exactly() {
     let port = http_server("HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"id\":9007199254740993}\n");
-    let check = |value: serde_json::Value| {
-        boxed(HttpCheck { json: [("/id".to_owned(), value)].into(), ..http(port) })
-    };
+    let check = |value: serde_json::Value| boxed(HttpCheck { json: json("/id", value), ..http(port) });
     assert_snapshot!(once(check(9_007_199_254_740_993_i64.into()), true, None).await, @"true: status 200");
-    assert_snapshot!(once(check(9_007_199_254_740_992_i64.into()), true, None).await, @"false: status 200, but /id is 9007199254740993, not 9007199254740992");
+    assert_snapshot!(once(check(9_007_199_254_740_992_i64.into()), true, None).await, @"false: status 200, but the body has 9007199254740993 at /id, not 9007199254740992");
     assert_snapshot!(once(check(9_007_199_254_740_992.0.into()), true, None).await, @"true: status 200");
 }
 
@@ -322,6 +330,7 @@ async fn a_command_is_judged_by_exit_code_and_output() {
         run: run.to_owned(),
         exit,
         output: output.map(|output| Pattern::new(output).unwrap()),
+        json: JsonValues::default(),
     };
     assert_snapshot!(once(check("echo $DRYRACK_LAB $DRYRACK_ADDRESS_A", 0, Some("^lab 127.0.0.1$")), false, None).await, @"true: exit code 0");
     assert_snapshot!(once(check("echo no quorum >&2; exit 3", 0, None), false, None).await, @"false: exit code 3, `no quorum`");
@@ -335,11 +344,11 @@ async fn a_command_is_judged_by_exit_code_and_output() {
 #[tokio::test]
 async fn a_standard_error_of_any_length_is_read_and_leaves_no_file() {
     let run = "head -c 3000000 /dev/zero >&2; exit 3".to_owned();
-    let check = ProbedCheck::Command { run, exit: 0, output: None };
+    let check = ProbedCheck::Command { run, exit: 0, output: None, json: JsonValues::default() };
     let dir = tempfile::tempdir().unwrap();
     let (prober, _said) = prober(check.clone(), false, None, dir.path());
     let of = prober.shared.context.expectations.values().next().unwrap();
-    let answer = prober.shared.attempt(of, &check, None).await;
+    let answer = prober.shared.attempt(of, &check, None, &mut kubernetes::Memory::default()).await;
     assert_eq!(answer.output.map(|output| output.len()), Some(1 << 20));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -347,7 +356,8 @@ async fn a_standard_error_of_any_length_is_read_and_leaves_no_file() {
 #[tokio::test]
 async fn the_whole_output_of_a_failed_probe_is_kept() {
     let run = "for line in one two three; do echo $line; done; echo first >&2; echo last >&2; exit 1";
-    let check = ProbedCheck::Command { run: run.to_owned(), exit: 0, output: None };
+    let check =
+        ProbedCheck::Command { run: run.to_owned(), exit: 0, output: None, json: JsonValues::default() };
     let dir = tempfile::tempdir().unwrap();
     let (mut prober, said) = prober(check, false, None, dir.path());
     let expect = ExpectName::new("it").unwrap();
@@ -365,7 +375,15 @@ async fn the_whole_output_of_a_failed_probe_is_kept() {
 #[tokio::test]
 async fn ssh_says_why_it_was_not_let_in() {
     let port = free_port();
-    let check = ProbedCheck::Ssh { user: "core".into(), port, key: None, run: None, exit: 0, output: None };
+    let check = ProbedCheck::Ssh {
+        user: "core".into(),
+        port,
+        key: None,
+        run: None,
+        exit: 0,
+        output: None,
+        json: JsonValues::default(),
+    };
     assert_snapshot!(without_port(&once(check, true, None).await, port), @"false: port PORT refuses connections");
 }
 
@@ -379,7 +397,10 @@ async fn a_node_without_an_address_waits_for_its_lease() {
     let node = NodeName::new("a").unwrap();
     assert_eq!(prober.shared.address(&node), None);
     let of = prober.shared.context.expectations.values().next().unwrap().clone();
-    assert_eq!(prober.shared.attempt(&of, &check, Some(&node)).await, Answer::no("no address yet"));
+    assert_eq!(
+        prober.shared.attempt(&of, &check, Some(&node), &mut kubernetes::Memory::default()).await,
+        Answer::no("no address yet")
+    );
     let mut snapshot = Snapshot::new([]);
     snapshot.apply(&event(0, Some("a"), lease("os", "offer")));
     prober.learn(&snapshot.addresses, &node);

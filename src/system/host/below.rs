@@ -25,7 +25,7 @@ pub fn is_below(root: &Path, path: &Path) -> bool {
 }
 
 /// Reads a text file below a root.
-pub(super) fn read_below(root: &Path, path: &Path) -> io::Result<String> {
+pub fn read_below(root: &Path, path: &Path) -> io::Result<String> {
     let mut text = String::new();
     // A pipe must not block us.
     File::from(open_below(root, path, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?).read_to_string(&mut text)?;

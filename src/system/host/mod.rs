@@ -12,7 +12,7 @@ mod mounts;
 mod program;
 mod tree;
 
-pub use below::{is_below, write_below};
+pub use below::{is_below, read_below, write_below};
 pub use bound::{Transport, is_bound};
 pub use entered::EnteredNetwork;
 pub use files::GivenFile;
