@@ -754,6 +754,7 @@ fn images_are_listed_and_misspelt_ones_named() {
             "grub",
             "installer",
             "ipxe",
+            "kubernetes",
             "live",
             "metal",
             "pxelinux",

@@ -83,6 +83,24 @@ fn debian_is_a_disk_that_firmware_can_start() {
 }
 
 #[test]
+#[ignore = "takes minutes: ci/nightly slow/kubernetes_is_compiled_from_source"]
+fn kubernetes_is_compiled_from_source() {
+    let built = build("kubernetes");
+    let answer = |program: &str, args: &[&str]| {
+        let output = std::process::Command::new(&built.files[program].path).args(args).output();
+        let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    for program in ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"] {
+        assert_eq!(answer(program, &["--version"]), "Kubernetes v1.20.2", "{program}");
+    }
+    assert_eq!(answer("kubeadm", &["version", "-o", "short"]), "v1.20.2");
+    assert_eq!(answer("kubectl", &["version", "--client", "--short"]), "Client Version: v1.20.2");
+    let size = |file: &str| built.files[file].size;
+    assert!(size("initrd") > size("worker") + (50 << 20), "the control plane is not in it");
+}
+
+#[test]
 fn tiny_disk_is_small_whole_and_packed() {
     let built = build("tiny-disk");
     let disk = fs::read(&built.files["disk.raw"].path).expect("a disk");

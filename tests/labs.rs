@@ -7,6 +7,8 @@ mod common;
 mod gallery;
 #[path = "common/gpg.rs"]
 mod gpg;
+#[path = "labs/kubernetes.rs"]
+mod kubernetes;
 
 use std::fs;
 use std::os::unix::process::CommandExt;

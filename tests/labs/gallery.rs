@@ -48,6 +48,8 @@ gallery! {
     isc "isc"
     #[ignore = "takes minutes: ci/nightly labs/kea"]
     kea "kea"
+    #[ignore = "takes minutes: ci/nightly labs/kubernetes"]
+    kubernetes "kubernetes"
     #[ignore = "takes minutes: ci/nightly labs/macvlan"]
     macvlan "macvlan"
     #[ignore = "takes minutes: ci/nightly labs/media"]
