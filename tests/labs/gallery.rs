@@ -109,19 +109,40 @@ fn part_of(name: &str, nodes: &[&str]) -> toml::Table {
     let all = lab["node"].as_table_mut().expect("nodes");
     all.retain(|node, _| nodes.contains(&node));
     assert_eq!(all.len(), nodes.len(), "the lab has other nodes: {all:?}");
-    let expectations = lab["expect"].as_table_mut().expect("expectations");
-    for expectation in expectations.iter_mut().filter_map(|(_, value)| value.as_table_mut()) {
-        if let Some(of) = expectation.get_mut("nodes").and_then(toml::Value::as_array_mut) {
-            of.retain(|node| nodes.iter().any(|kept| node.as_str() == Some(kept)));
+    for kind in ["expect", "action"] {
+        let Some(entries) = lab.get_mut(kind).and_then(toml::Value::as_table_mut) else { continue };
+        for entry in entries.iter_mut().filter_map(|(_, value)| value.as_table_mut()) {
+            if let Some(of) = entry.get_mut("nodes").and_then(toml::Value::as_array_mut) {
+                of.retain(|node| nodes.iter().any(|kept| node.as_str() == Some(kept)));
+            }
+        }
+        let nobody = |value: &toml::Value| {
+            value.get("nodes").is_some_and(|of| of.as_array().is_some_and(Vec::is_empty))
+        };
+        entries.retain(|_, value| !nobody(value));
+    }
+    // What comes after something that is gone goes, too.
+    let names = |lab: &toml::Table| -> BTreeSet<String> {
+        let of = |kind: &str| {
+            lab.get(kind).and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys)
+        };
+        let actions = of("action").map(|name| format!("action.{name}"));
+        of("expect").cloned().chain(actions).collect()
+    };
+    loop {
+        let left = names(&lab);
+        for kind in ["expect", "action"] {
+            if let Some(entries) = lab.get_mut(kind).and_then(toml::Value::as_table_mut) {
+                let remains = |value: &toml::Value| {
+                    value.get("after").and_then(toml::Value::as_str).is_none_or(|after| left.contains(after))
+                };
+                entries.retain(|_, value| remains(value));
+            }
+        }
+        if names(&lab) == left {
+            break;
         }
     }
-    let nobody =
-        |value: &toml::Value| value.get("nodes").is_some_and(|of| of.as_array().is_some_and(Vec::is_empty));
-    expectations.retain(|_, value| !nobody(value));
-    let left: Vec<String> = expectations.keys().cloned().collect();
-    expectations.retain(|_, value| {
-        value.get("after").is_none_or(|after| left.iter().any(|name| after.as_str() == Some(name)))
-    });
     lab
 }
 

@@ -95,7 +95,8 @@ async fn attempt(shared: &Shared, check: &KubernetesCheck, memory: &mut Memory) 
     }
     let Some(source) = &check.kubeconfig else {
         if refused {
-            let what = "it answers nothing without credentials: add `kubeconfig`";
+            let what =
+                "it answers nothing without credentials, as while it starts; if that stays, add `kubeconfig`";
             return Err(Missing::new(Link::Authentication, what));
         }
         let version: Version = open.object("/version").await?;
