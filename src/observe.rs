@@ -13,6 +13,7 @@
 mod addresses;
 mod boots;
 mod exchanges;
+mod progress;
 mod screen;
 mod stage;
 mod timeline;
@@ -20,6 +21,7 @@ mod timeline;
 pub use self::addresses::AddressBook;
 pub use self::boots::BootClues;
 pub use self::exchanges::Telling;
+pub use self::progress::Progress;
 pub use self::screen::{ScreenShown, ScreenView};
 pub use self::timeline::{
     Answer, Boot, BootCause, Decided, DecidedBy, Entries, ExchangeOutcome, Happened, Mark, MarkKind,
@@ -183,6 +185,9 @@ pub struct NodeView {
     /// Whether a kernel printed to its console in its current boot.
     #[serde(skip)]
     pub kernel_spoke: bool,
+    /// What last moved it on.
+    #[serde(skip)]
+    pub progress: Progress,
 }
 
 /// The current state of one process of the lab.
@@ -308,6 +313,7 @@ impl NodeView {
             boot_sources: BootSources::default(),
             screen: ScreenView::default(),
             kernel_spoke: false,
+            progress: Progress::default(),
         }
     }
 
@@ -539,6 +545,8 @@ impl Snapshot {
             _ => {}
         }
         let stage = clue.map_or(view.stage, |clue| stage::next(view.stage, view.kernel_spoke, clue));
+        let from = view.booted.last().and_then(|boot| boot.from);
+        view.progress.see(event.at, known, view.screen.appeared(), stage, from);
         // A reset in the firmware stage starts a new boot although the stage is the same.
         let begins = matches!(known, Known::PoweredOn {} | Known::BootSeen {} | Known::Reset { .. });
         if stage == view.stage && !(begins && stage == Stage::Firmware) {

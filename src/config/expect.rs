@@ -36,6 +36,10 @@ pub struct RawExpect {
     #[serde(default)]
     #[schemars(extend("default" = "0s"))]
     pub holds: Field<Text<Span>>,
+    /// How long a node may make no progress: it sends nothing new, and no new line appears on its console or screen.
+    /// It has then missed at once. Default: none; only `within` limits it.
+    #[serde(default)]
+    pub progress: Field<Text<Span>>,
     /// How many of the nodes must meet it at the same time: `quorum = 2`. Default: every node, each on its own.
     #[serde(default)]
     #[schemars(range(min = 1))]

@@ -147,7 +147,8 @@ impl Known {
         }
     }
 
-    fn sighting(&self) -> Option<String> {
+    /// Returns what a node did, as the end of a sentence; `None` for what it did not do itself.
+    pub(crate) fn sighting(&self) -> Option<String> {
         match self {
             Self::ConsoleLine { text } if text.trim().is_empty() => None,
             Self::ConsoleLine { text } => Some(format!("console line `{}`", brief(&tame(text)))),

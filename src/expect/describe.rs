@@ -20,7 +20,9 @@ pub fn describe(expectation: &Expectation) -> String {
     let within = expectation.within.map(|within| format!(" within {}", Ago(within))).unwrap_or_default();
     let holds = Some(expectation.holds).filter(|holds| !holds.is_zero());
     let holds = holds.map(|holds| format!(" for {}", Ago(holds))).unwrap_or_default();
-    format!("{check}{quorum}{within}{holds}")
+    let progress = expectation.progress.map(|progress| format!(", and progress every {}", Ago(progress)));
+    let progress = progress.unwrap_or_default();
+    format!("{check}{quorum}{within}{holds}{progress}")
 }
 
 /// Returns what an action does, without its nodes: `power force-off`, `reinstall with blank disks`.

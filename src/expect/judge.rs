@@ -211,7 +211,11 @@ impl Judge {
         let ready = self.ready_deadlines(present);
         let deadlines = open.flat_map(|item| {
             let subjects = item.subjects.iter().filter(|subject| subject.is_open());
-            subjects.filter_map(|subject| subject.deadline(&item.expectation, item.since(present.up)))
+            subjects.flat_map(|subject| {
+                let (of, since) = (&item.expectation, item.since(present.up));
+                let node = subject.node.as_ref().and_then(|node| present.nodes.get(node));
+                subject.deadline(of, since).into_iter().chain(subject.stalls_at(of, since, node))
+            })
         });
         deadlines.chain(actions).chain(ready).min()
     }
@@ -367,6 +371,9 @@ impl Judge {
                     }
                     if subject.is_open() {
                         subject.on_time(expectation, since, *now, node);
+                    }
+                    if subject.is_open() {
+                        subject.on_stall(expectation, since, *now, node);
                     }
                 }
                 if subject.is_open()

@@ -32,6 +32,7 @@ impl Quorum {
             within: None,
             holds: FOREVER,
             sense: Polarity::Must,
+            progress: None,
             quorum: None,
             ..expectation.clone()
         };

@@ -6,7 +6,7 @@ use super::{Evidence, Outcome, Verdict};
 use crate::event::{Ago, BootServers, RunTime};
 use crate::lab::{Check, Expectation, ObservedCheck, Polarity};
 use crate::name::NodeName;
-use crate::observe::NodeView;
+use crate::observe::{NodeView, Power};
 
 /// The state of one expectation for one node.
 #[derive(Debug, Clone)]
@@ -180,6 +180,36 @@ impl Subject {
             Polarity::Must if self.holding.is_some() => {}
             Polarity::Must => self.miss(of, now, self.failing(of, &within, node), node),
         }
+    }
+
+    /// Returns when the node has made no progress for too long, if nothing more comes.
+    pub(super) fn stalls_at(
+        &self,
+        of: &Expectation,
+        from: Option<RunTime>,
+        node: Option<&NodeView>,
+    ) -> Option<RunTime> {
+        let (limit, from, node) = (of.progress?, from?, node?);
+        // One that is off waits for somebody.
+        let is_on = matches!(node.power, Power::On | Power::Stopped);
+        let moved = node.progress.last().map_or(from, |last| last.at.max(from));
+        (is_on && self.holding.is_none()).then(|| moved + limit)
+    }
+
+    /// Decides by a lack of progress.
+    pub(super) fn on_stall(
+        &mut self,
+        of: &Expectation,
+        from: Option<RunTime>,
+        now: RunTime,
+        node: Option<&NodeView>,
+    ) {
+        let due = self.stalls_at(of, from, node).is_some_and(|at| at <= now);
+        let (Some(limit), Some(view), true) = (of.progress, node, due) else { return };
+        let moved =
+            view.progress.last().map(|last| format!("; it last moved on at {}: {}", last.at, last.what));
+        let why = format!("no progress for {} at {}{}", Ago(limit), view.stage, moved.unwrap_or_default());
+        self.miss(of, now, why, node);
     }
 
     /// Decides that it is missed.

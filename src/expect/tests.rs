@@ -26,6 +26,7 @@ fn expect(name: &str, check: impl Into<Check>) -> Expectation {
         after: None,
         within: None,
         holds: Duration::ZERO,
+        progress: None,
         quorum: None,
         sense: Polarity::Must,
         check: check.into(),
@@ -184,6 +185,27 @@ fn check(
         }
     }
     said.trim_end().to_owned()
+}
+
+#[test]
+fn a_node_without_progress_has_missed_at_once() {
+    let stuck = Expectation { progress: Some(seconds(10)), ..expect("up", line("ready$")).within(60) };
+    let inputs = |more: Vec<(u64, Input)>| {
+        let first = [
+            (1, up()),
+            (2, Of("a", Known::PoweredOn {})),
+            (5, Of("a", console("[    1.0] waiting"))),
+            (9, Of("a", console("[    5.0] waiting"))),
+        ];
+        first.into_iter().chain(more)
+    };
+    assert_snapshot!(check([stuck.clone()], inputs(vec![(14, Clock)])), @"waiting, next at 15s");
+    assert_snapshot!(check([stuck.clone()], inputs(vec![(15, Clock)])), @"15s up of a missed: no progress for 10s at firmware; it last moved on at 5s: console line `[    1.0] waiting`");
+    // What is off waits for somebody.
+    let off = Of("a", Known::PoweredOff { why: PowerCause::Power });
+    assert_snapshot!(check([stuck.clone()], inputs(vec![(12, off), (30, Clock)])), @"waiting, next at 1m 01s");
+    let went_on = vec![(14, Of("a", console("further"))), (16, Clock), (20, Of("a", console("ready")))];
+    assert_snapshot!(check([stuck], inputs(went_on)), @"20s up of a met: console line `ready`");
 }
 
 #[test]

@@ -730,6 +730,9 @@ pub struct Expectation {
     pub within: Option<Duration>,
     /// How long the check must keep succeeding.
     pub holds: Duration,
+    /// How long a node may make no progress; as long as `within` lasts if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Duration>,
     /// How many of its nodes must meet it at once; each of them, on its own, if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quorum: Option<usize>,

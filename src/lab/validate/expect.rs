@@ -80,7 +80,9 @@ impl Check<'_> {
             _ => nodes,
         };
         let quorum = self.quorum(raw, check, nodes.len());
-        Some(Expectation { name: name?, nodes, after, within, holds, quorum, sense, check: checked? })
+        let progress = self.progress(raw, sense, check, within);
+        let check = checked?;
+        Some(Expectation { name: name?, nodes, after, within, holds, progress, quorum, sense, check })
     }
 
     fn that_or_never(&mut self, span: &Span, what: &str) {
@@ -192,6 +194,34 @@ impl Check<'_> {
             self.idle(span, "`holds` has no effect with `never`", "remove `holds`");
         }
         *holds
+    }
+
+    fn progress(
+        &mut self,
+        raw: &RawExpect,
+        sense: Polarity,
+        check: Option<&Located<RawCheck>>,
+        within: Option<Duration>,
+    ) -> Option<Duration> {
+        let Located { value: Text(Lasting(progress)), span } = raw.progress.given()?;
+        let of_one_node = !matches!(
+            check.map(|check| &check.value),
+            Some(RawCheck::Etcd(_) | RawCheck::Kubernetes(_) | RawCheck::Command(_) | RawCheck::Process(_))
+        );
+        let idle = if sense == Polarity::Never {
+            "`progress` has no effect with `never`"
+        } else if !of_one_node || !raw.quorum.is_missing() {
+            "`progress` is about one node, and this is judged for several together"
+        } else if within.is_some_and(|within| *progress >= within) {
+            "`within` is over before that"
+        } else {
+            if progress.is_zero() {
+                self.bad_check(span, "no node makes progress all the time", "set a duration such as \"2m\"");
+            }
+            return Some(*progress);
+        };
+        self.idle(span, idle, "remove `progress`");
+        None
     }
 
     fn quorum(&mut self, raw: &RawExpect, check: Option<&Located<RawCheck>>, nodes: usize) -> Option<usize> {

@@ -32,6 +32,7 @@ pub(super) fn prober(
         after: None,
         within: None,
         holds: Duration::ZERO,
+        progress: None,
         quorum: None,
         sense: Polarity::Must,
         check: check.into(),

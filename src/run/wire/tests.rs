@@ -197,6 +197,7 @@ fn folded(events: &[&[Event]]) -> String {
                 after: None,
                 within: (sense == Polarity::Must).then_some(Duration::from_secs(600)),
                 holds: Duration::ZERO,
+                progress: None,
                 quorum: None,
                 sense,
                 check: ObservedCheck::Fetched(fetched).into(),
