@@ -44,12 +44,24 @@ pub struct RawExpect {
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub quorum: Field<u16>,
+    /// Losses after which it must be true again, one after the other. Default: none.
+    #[serde(default)]
+    pub survives: Field<RawSurvives>,
     /// The check that must succeed; exactly one of `that` and `never`.
     #[serde(default)]
     pub that: Field<RawCheck>,
     /// The check that must never succeed; exactly one of `that` and `never`.
     #[serde(default)]
     pub never: Field<RawCheck>,
+}
+
+/// Losses that an expectation survives.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "survives", rename_all = "kebab-case")]
+pub struct RawSurvives {
+    /// The nodes that lose their power and get it back, one after the other: "each" of the expectation, or a list.
+    #[schemars(extend("examples" = json!(["each", ["a", "b"]])))]
+    pub power_off: Many<String>,
 }
 
 /// What an expectation checks.

@@ -25,6 +25,7 @@ mod qemu;
 mod reach;
 mod service;
 mod share;
+mod survives;
 mod trigger;
 mod zone;
 
@@ -81,7 +82,8 @@ impl Check<'_> {
         self.reserve_for_hosts(&hosts, &nodes, &mut networks);
         self.probed_from(&mut networks, &hosts);
         let processes = self.processes(&networks, &expectations);
-        let actions = self.actions(action::Machines { nodes: &nodes, hosts: &hosts }, &expectations);
+        let mut actions = self.actions(action::Machines { nodes: &nodes, hosts: &hosts }, &expectations);
+        self.survived(&nodes, &mut expectations, &mut actions);
         self.cycles();
         // The exit of a process cannot be awaited before its start.
         for expectation in expectations.values_mut() {
