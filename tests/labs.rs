@@ -384,7 +384,7 @@ fn a_misspelt_peer_is_a_missed_expectation() {
     let tried = run(home.dryrack(["test", path(&lab)]).args(sets));
     let said = stdout(&tried);
     assert_eq!(tried.status.code(), Some(1), "{said}\n{}", stderr(&tried));
-    let (_, missed) = said.split_once("missed  ").expect(&said);
+    let (_, missed) = said.rsplit_once("  missed  ").expect(&said);
     let (missed, _) = missed.split_once("  met  ").expect(&said);
     assert!(missed.contains("cluster: etcd with 3 healthy members"), "{said}");
     assert!(missed.contains("last probe saw") && missed.contains("ago"), "{said}");

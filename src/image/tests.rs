@@ -235,6 +235,7 @@ fn every_embedded_recipe_is_read() {
     grub true
     installer true
     ipxe true
+    kubernetes true
     live true
     metal true
     pxelinux true
