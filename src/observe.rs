@@ -389,6 +389,7 @@ impl NodeView {
             | Known::GuestPanicked {}
             | Known::ConsoleLine { .. }
             | Known::BannerSkipped {}
+            | Known::DiskWritten { .. }
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpOmitted { .. }
@@ -650,6 +651,7 @@ impl Snapshot {
             | Known::GuestPanicked {}
             | Known::ConsoleLine { .. }
             | Known::BannerSkipped {}
+            | Known::DiskWritten { .. }
             | Known::LinkSet { .. }
             | Known::MediumSet { .. }
             | Known::DhcpReplied { .. }

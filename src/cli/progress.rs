@@ -157,6 +157,7 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::StpSeen { .. }
         | Known::LacpSeen { .. }
         | Known::ScreenShown { .. }
+        | Known::DiskWritten { .. }
         | Known::ProcessStarted { .. }
         | Known::ProcessReady { .. }
         | Known::ProcessPrinted { .. }

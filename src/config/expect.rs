@@ -36,7 +36,7 @@ pub struct RawExpect {
     #[serde(default)]
     #[schemars(extend("default" = "0s"))]
     pub holds: Field<Text<Span>>,
-    /// How long a node may make no progress: it sends nothing new, and no new line appears on its console or screen.
+    /// How long a node may make no progress: it sends nothing new, writes nothing to its disks, and shows no new line.
     /// It has then missed at once. Default: none; only `within` limits it.
     #[serde(default)]
     pub progress: Field<Text<Span>>,

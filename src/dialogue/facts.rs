@@ -223,6 +223,7 @@ impl Fact {
             | Known::StpSeen { .. }
             | Known::LacpSeen { .. }
             | Known::ScreenShown { .. }
+            | Known::DiskWritten { .. }
             | Known::ProcessStarted { .. }
             | Known::ProcessReady { .. }
             | Known::ProcessPrinted { .. }

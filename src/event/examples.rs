@@ -109,7 +109,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         Just("guest".to_owned()),
     ];
     let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
-    let kind = (0..50u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+    let kind = (0..51u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
         .prop_map(|(which, one, two, flag, number, expect, stage)| {
             let expect = ExpectName::new(expect).unwrap();
             match which {
@@ -248,6 +248,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                 48 => Known::ActionDone { action: ActionName::new("cut").unwrap() },
                 49 => Known::ActionFailed { action: ActionName::new("cut").unwrap(), why: one },
                 46 => Known::MediumSet { drive: one, medium: flag.then_some(two) },
+                50 => Known::DiskWritten { bytes: number },
                 44 => Known::CaptureIncomplete { why: one, lost: flag.then_some(number) },
                 26 => Known::Omitted { service: one.as_str().into(), count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },

@@ -102,6 +102,7 @@ impl Known {
             | Self::StpSeen { .. }
             | Self::LacpSeen { .. }
             | Self::ScreenShown { .. }
+            | Self::DiskWritten { .. }
             | Self::ProcessStarted { .. }
             | Self::ProcessReady { .. }
             | Self::ProcessPrinted { .. }

@@ -497,6 +497,11 @@ pub enum Known {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         picture: Option<PathBuf>,
     },
+    /// A machine wrote to its disks. Reported only where an expectation limits how long its nodes may make no progress.
+    DiskWritten {
+        /// How many bytes it has written since QEMU started.
+        bytes: u64,
+    },
 
     /// A process beside the nodes was started.
     ProcessStarted {
@@ -727,6 +732,7 @@ impl Known {
             | Self::StpSeen { .. }
             | Self::LacpSeen { .. }
             | Self::ScreenShown { .. }
+            | Self::DiskWritten { .. }
             | Self::ProcessStarted { .. }
             | Self::ProcessReady { .. }
             | Self::ProcessPrinted { .. }
@@ -797,6 +803,7 @@ impl Known {
             | Self::StpSeen { .. }
             | Self::LacpSeen { .. }
             | Self::ScreenShown { .. }
+            | Self::DiskWritten { .. }
             | Self::ProcessStarted { .. }
             | Self::ProcessReady { .. }
             | Self::ProcessPrinted { .. }
@@ -837,7 +844,8 @@ impl Known {
             | Self::GuestPanicked {}
             | Self::BannerSkipped {}
             | Self::LinkSet { .. }
-            | Self::MediumSet { .. } => Source::Qmp,
+            | Self::MediumSet { .. }
+            | Self::DiskWritten { .. } => Source::Qmp,
             Self::ConsoleLine { .. } => Source::Console,
             Self::ProcessStarted { .. }
             | Self::ProcessReady { .. }

@@ -125,6 +125,7 @@ impl Known {
             Self::TlsOffered { .. } | Self::TlsAlerted { .. } => "tls",
             Self::StpSeen { .. } | Self::LacpSeen { .. } => "switch",
             Self::ScreenShown { .. } => "screen",
+            Self::DiskWritten { .. } => "disk",
             Self::TftpServed { .. } => "tftp",
             Self::Fetching { .. } => "fetch",
             Self::HttpServed { .. } | Self::HttpsFailed { .. } => "http",
@@ -190,6 +191,7 @@ impl Known {
             | Self::PoweredOn {}
             | Self::LinkSet { .. }
             | Self::MediumSet { .. }
+            | Self::DiskWritten { .. }
             | Self::RouterAdvertised { .. } => None,
             Self::PoweredOff { why } | Self::Reset { why } if *why != PowerCause::Guest => None,
             Self::ScreenShown { lines, .. } => {
@@ -353,6 +355,7 @@ impl Known {
                     None => "is blank".to_owned(),
                 }
             }
+            Self::DiskWritten { bytes } => format!("wrote to its disks, {} so far", Size(*bytes)),
             Self::TftpServed { path, outcome, bytes, ms, rule, retransmits, server, .. } => match outcome {
                 TftpOutcome::Sent if *retransmits > 0 => {
                     let size = Size(*bytes);

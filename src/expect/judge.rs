@@ -125,6 +125,7 @@ impl Judge {
             | Known::BannerSkipped {}
             | Known::LinkSet { .. }
             | Known::MediumSet { .. }
+            | Known::DiskWritten { .. }
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpOmitted { .. }

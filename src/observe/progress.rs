@@ -118,7 +118,11 @@ impl Progress {
             },
             Known::DnsAnswered { name, .. } => self.is_first(("dns", name)),
             Known::NtpAnswered { .. } => self.is_first("ntp"),
-            Known::PoweredOn {} | Known::Reset { .. } | Known::BootSeen {} | Known::PoweredOff { .. } => true,
+            Known::PoweredOn {}
+            | Known::Reset { .. }
+            | Known::BootSeen {}
+            | Known::PoweredOff { .. }
+            | Known::DiskWritten { .. } => true,
             _ => false,
         }
     }

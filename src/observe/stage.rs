@@ -107,6 +107,7 @@ impl Clue {
             | Known::StpSeen { .. }
             | Known::LacpSeen { .. }
             | Known::ScreenShown { .. }
+            | Known::DiskWritten { .. }
             | Known::ProcessStarted { .. }
             | Known::ProcessReady { .. }
             | Known::ProcessPrinted { .. }

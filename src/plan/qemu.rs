@@ -81,6 +81,9 @@ pub struct QemuPlan {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Whether a key press skips the banner of iPXE.
     pub skip_banner: bool,
+    /// Whether it is reported how much it writes to its disks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watch_writes: bool,
     /// Folders of the host that it mounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<Share>,
@@ -262,6 +265,10 @@ pub(super) fn machine_plan(
         kernel: None,
         files,
         skip_banner: node.firmware_delays == FirmwareDelays::Skip && boots_from_network(node),
+        watch_writes: lab
+            .expectations
+            .values()
+            .any(|expect| expect.progress.is_some() && expect.nodes.contains(&node.name)),
         shares: node.shares.clone(),
         tpm: tpm(node, facts)?,
         cpu: node.qemu.cpu.clone(),

@@ -17,6 +17,7 @@ mod odd;
 mod overlay;
 mod process;
 mod service;
+mod survives;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};

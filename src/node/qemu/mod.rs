@@ -7,6 +7,7 @@
 pub mod accel;
 pub mod console;
 pub mod disk;
+mod disk_watch;
 mod drives;
 mod folder_socket;
 mod inspect;

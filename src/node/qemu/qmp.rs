@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use qapi::qmp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::{mpsc, oneshot};
@@ -224,13 +226,23 @@ async fn write(
     Ok(())
 }
 
+impl QmpError {
+    /// Tells whether QEMU has ended.
+    pub(super) fn is_end(&self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+}
+
 impl Qmp {
     /// Sends one command and waits for its answer. Can be cancelled at any time.
     async fn execute<C: qapi::Command>(&self, command: C) -> Result<C::Ok, QmpError> {
-        let name = C::NAME;
+        let arguments = serde_json::to_value(&command).expect("commands are maps with text keys");
+        self.call(C::NAME, arguments).await
+    }
+
+    async fn call<T: DeserializeOwned>(&self, name: &'static str, arguments: Value) -> Result<T, QmpError> {
         let closed = QmpError::Closed { command: name };
         let (reply, answer) = oneshot::channel();
-        let arguments = serde_json::to_value(&command).expect("commands are maps with text keys");
         if self.calls.send(Call { command: name, arguments, reply }).is_err() {
             return Err(closed);
         }
@@ -468,6 +480,21 @@ impl Qmp {
             collect(device, &mut devices);
         }
         Ok(devices)
+    }
+
+    /// Returns how many bytes the machine has written to its disks.
+    pub async fn written(&self) -> Result<u64, QmpError> {
+        // The type in `qapi` demands counters that only newer versions of QEMU have.
+        #[derive(Deserialize)]
+        struct Disk {
+            stats: Counters,
+        }
+        #[derive(Deserialize)]
+        struct Counters {
+            wr_bytes: u64,
+        }
+        let disks: Vec<Disk> = self.call("query-blockstats", json!({})).await?;
+        Ok(disks.iter().map(|disk| disk.stats.wr_bytes).sum())
     }
 
     /// Returns the machine's disks.

@@ -48,7 +48,7 @@ pub(super) enum ReadError {
 impl ReadError {
     /// Tells whether QEMU has ended.
     pub(super) fn is_end(&self) -> bool {
-        matches!(self, Self::Qmp(QmpError::Closed { .. }))
+        matches!(self, Self::Qmp(error) if error.is_end())
     }
 }
 

@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 
 use super::StartError;
 use super::console::{self, Console, Port};
+use super::disk_watch;
 use super::drives::Media;
 use super::folder_socket::listen;
 use super::qmp::{self, Qmp, RawEvent};
@@ -196,6 +197,9 @@ impl Session {
         let of_guest = Arc::clone(&requested);
         let powered = move || of_guest.lock().unwrap_or_else(PoisonError::into_inner).powered;
         task.spawn(watch.run(ended.clone(), powered));
+        if qemu.watch_writes {
+            task.spawn(disk_watch::watch(node.clone(), qmp.clone(), events.clone(), ended.clone()));
+        }
         let restart = Arc::clone(restart);
         task.spawn(async move {
             let is_reset = life.run(driver, (inputs, inbox), console_input, child).await;

@@ -462,6 +462,7 @@ pub(super) fn content(known: &Known) -> Content {
         | Known::Reset { .. }
         | Known::BootSeen {}
         | Known::BannerSkipped {}
+        | Known::DiskWritten { .. }
         | Known::ProcessStarted { .. }
         | Known::ProcessEnded { .. }
         | Known::StageReached { .. }

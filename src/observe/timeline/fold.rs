@@ -232,6 +232,7 @@ impl TimelineFold {
             | Known::GuestPanicked {}
             | Known::ConsoleLine { .. }
             | Known::BannerSkipped {}
+            | Known::DiskWritten { .. }
             | Known::LinkSet { .. }
             | Known::MediumSet { .. }
             | Known::DhcpReplied { .. }
