@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::alternatives::TableKind;
+use super::certificate::RawCertificate;
 use super::kubernetes::RawKubernetes;
 use super::login::{
     RawCloudInit, RawCmdline, RawIgnitionResult, RawNicNames, RawNodeClock, RawNodeFile, RawUnits,
@@ -77,6 +78,8 @@ pub enum RawCheck {
     Tcp(Short<RawTcp>),
     /// An HTTP GET succeeds.
     Http(Field<RawHttp>),
+    /// A TLS server shows a certificate that is valid: `certificate = 6443` names its port.
+    Certificate(Field<Short<RawCertificate>>),
     /// A name resolves at the lab's DNS server.
     Dns(Field<RawDnsCheck>),
     /// An ssh login succeeds, and so does a command if one is given.
@@ -109,7 +112,7 @@ pub enum RawCheck {
     Nics(RawNicNames),
     /// The clock of the node differs from that of this machine by at most so much: `clock = "1s"`. By ssh.
     Clock(Short<RawNodeClock>),
-    /// The running node has a file: `file = "/etc/motd"`. By ssh.
+    /// The node has a file: `file = "/etc/motd"`. By ssh, or on a disk from outside.
     File(Short<RawNodeFile>),
     /// The node cannot reach a port or a URL: `unreachable = { tcp = "10.0.9.5:623" }`. By ssh.
     Unreachable(RawUnreachable),
@@ -381,6 +384,7 @@ fn bare_checks(schema: &mut Schema) {
     if let Some(choices) = schema.get_mut("oneOf").and_then(serde_json::Value::as_array_mut) {
         choices.extend(words(&[
             ("http", "An HTTP GET of / on port 80 answers 200."),
+            ("certificate", "The server on port 443 shows a certificate that is valid."),
             ("dns", "The node's own name resolves at the lab's DNS server."),
             ("etcd", "The nodes form one healthy etcd cluster with one leader."),
             ("cloud-init", "cloud-init on the node has finished without errors."),

@@ -157,6 +157,11 @@ pub struct RawNodeFile {
     /// The user and group that own it: `owner = "root:root"`, or the user alone. Default: any.
     #[serde(default)]
     pub owner: Field<String>,
+    /// A disk on which the file is looked for from outside, whether the node is on or off: `disk = "root"`. `path` is
+    /// then the path within its file system (ext2 to ext4, or FAT), and `owner` is given by numbers. Default: none; the
+    /// running node is asked.
+    #[serde(default)]
+    pub disk: Field<String>,
     /// How to log in: a user, or a table. Default: root, with the key of the run.
     #[serde(default)]
     pub login: Field<Short<RawLogin>>,

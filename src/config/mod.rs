@@ -10,6 +10,7 @@
 mod action;
 mod alternatives;
 mod architecture;
+mod certificate;
 mod choice;
 mod expect;
 pub mod keys;
@@ -36,6 +37,7 @@ use overlay::{Kind, Layer};
 pub use action::*;
 pub use alternatives::*;
 pub use architecture::{ARCHITECTURES, Architecture, architecture, architecture_names};
+pub use certificate::RawCertificate;
 pub use expect::*;
 pub use kubernetes::*;
 pub use login::*;

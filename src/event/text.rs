@@ -14,6 +14,9 @@ use super::{Kind, Known, LearnedFrom, RouterSeen};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ago(pub Duration);
 
+/// Seconds of a day.
+const DAY: u64 = 86_400;
+
 impl fmt::Display for Ago {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, tenths) = (self.0.as_secs(), self.0.subsec_millis() / 100);
@@ -22,6 +25,7 @@ impl fmt::Display for Ago {
             0..60 => format!("{seconds}s"),
             60..3600 if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
             60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+            DAY.. if seconds.is_multiple_of(DAY) => format!("{}d", seconds / DAY),
             _ => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
         };
         f.pad(&text)

@@ -3,8 +3,8 @@
 use super::count;
 use crate::event::Ago;
 use crate::lab::{
-    Action, Check, Chosen, Deed, Expectation, HttpCheck, Installed, KubernetesCheck, Login, ObservedCheck,
-    Polarity, ProbedCheck,
+    Action, CertificateCheck, Check, Chosen, Deed, Expectation, HttpCheck, Installed, KubernetesCheck, Login,
+    ObservedCheck, Polarity, ProbedCheck,
 };
 use crate::name::NodeName;
 
@@ -102,6 +102,15 @@ fn probed(check: &ProbedCheck) -> String {
             let headers: String = headers.iter().map(|(name, regex)| format!(", {name} /{regex}/")).collect();
             format!("{scheme} {method}:{port}{path} with {status}{body}{headers}{json}")
         }
+        ProbedCheck::Certificate(check) => {
+            let CertificateCheck { port, ca, names, valid_for, issuer } = &**check;
+            let names: String = names.iter().map(|name| format!(", for {name}")).collect();
+            let ca = ca.as_ref().map(|ca| format!(", signed by {}", ca.display())).unwrap_or_default();
+            let lasts = Some(*valid_for).filter(|valid_for| !valid_for.is_zero());
+            let lasts = lasts.map(|lasts| format!(", valid for {}", Ago(lasts))).unwrap_or_default();
+            let issuer = issuer.as_ref().map(|issuer| format!(", issuer /{issuer}/")).unwrap_or_default();
+            format!("certificate :{port}{names}{ca}{lasts}{issuer}")
+        }
         ProbedCheck::Dns { name, answer: _, server: _ } => match name {
             Some(name) => format!("dns {name}"),
             None => "dns for its own name".to_owned(),
@@ -123,6 +132,7 @@ fn probed(check: &ProbedCheck) -> String {
             let count = partitions.map(|count| format!(", {count} partitions")).unwrap_or_default();
             format!("installed{table}{count}")
         }
+        ProbedCheck::DiskFile(check) => format!("{} on disk {}", check.file, check.disk),
         ProbedCheck::Command { run, host, json, .. } => {
             format!("command {run}{}{json}", on_host(host.as_ref()))
         }

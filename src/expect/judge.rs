@@ -519,8 +519,10 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
             ProbedCheck::Etcd { .. } | ProbedCheck::Kubernetes(_) => true,
             ProbedCheck::Command { .. } | ProbedCheck::Dns { .. } => expectation.nodes.is_empty(),
             ProbedCheck::Installed(_)
+            | ProbedCheck::DiskFile(_)
             | ProbedCheck::Tcp { .. }
             | ProbedCheck::Http(_)
+            | ProbedCheck::Certificate(_)
             | ProbedCheck::Ssh { .. }
             | ProbedCheck::OnNode(_) => false,
         },

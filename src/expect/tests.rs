@@ -200,7 +200,7 @@ fn a_node_without_progress_has_missed_at_once() {
         first.into_iter().chain(more)
     };
     assert_snapshot!(check([stuck.clone()], inputs(vec![(14, Clock)])), @"waiting, next at 15s");
-    assert_snapshot!(check([stuck.clone()], inputs(vec![(15, Clock)])), @"15s up of a missed: no progress for 10s at firmware; it last moved on at 5s: console line `[    1.0] waiting`");
+    assert_snapshot!(check([stuck.clone()], inputs(vec![(15, Clock)])), @"15s up of a missed: no progress for 10s at firmware; it last moved on at 5s: console line `[    1.0] waiting`; last seen: console line `[    5.0] waiting`, 6s ago");
     // What is off waits for somebody.
     let off = Of("a", Known::PoweredOff { why: PowerCause::Power });
     assert_snapshot!(check([stuck.clone()], inputs(vec![(12, off), (30, Clock)])), @"waiting, next at 1m 01s");

@@ -24,7 +24,9 @@ pub use expected::expected_of_others;
 pub use json_values::{JsonLocation, JsonLocationError, JsonValues};
 pub use kubernetes::{KubeconfigSource, KubernetesCheck};
 pub use model::*;
-pub use on_node::{CloudInitStatus, Control, Login, NodeFile, OnNode, SystemCheck, Target, Unreachable};
+pub use on_node::{
+    CloudInitStatus, Control, DiskFile, Login, NodeFile, OnNode, SystemCheck, Target, Unreachable,
+};
 pub use origin::{Origin, Origins};
 pub use pattern::Pattern;
 pub use resolve::{Outcome, resolve};

@@ -16,7 +16,8 @@ pub use crate::config::{
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
 use crate::lab::{
-    ContainerImage, JsonValues, KubeconfigSource, KubernetesCheck, Login, OnNode, Origins, Pattern, Secret,
+    ContainerImage, DiskFile, JsonValues, KubeconfigSource, KubernetesCheck, Login, OnNode, Origins, Pattern,
+    Secret,
 };
 use crate::matchbox::ignition::Version;
 use crate::name::{
@@ -885,6 +886,8 @@ pub enum ProbedCheck {
     },
     /// An HTTP request gets the expected response.
     Http(Box<HttpCheck>),
+    /// A TLS server shows the expected certificate.
+    Certificate(Box<CertificateCheck>),
     /// A name resolves. With a node: at the lab's DNS server, from the lab's network namespace.
     Dns {
         /// The name; the node's own if left out.
@@ -924,6 +927,8 @@ pub enum ProbedCheck {
     Kubernetes(Box<KubernetesCheck>),
     /// A disk that the node's firmware can boot from.
     Installed(Installed),
+    /// A file on a disk, as seen from outside the node.
+    DiskFile(Box<DiskFile>),
     /// A command run by `sh -c` in the lab's network namespace, or on a host.
     Command {
         /// The command.
@@ -959,9 +964,11 @@ impl ProbedCheck {
             },
             Self::Tcp { .. }
             | Self::Http(_)
+            | Self::Certificate(_)
             | Self::Dns { .. }
             | Self::Etcd { .. }
             | Self::Installed(_)
+            | Self::DiskFile(_)
             | Self::Command { .. } => None,
         }
     }
@@ -1000,6 +1007,22 @@ pub struct HttpCheck {
 pub struct TlsCheck {
     /// A PEM file of certificate authorities; any certificate is accepted if left out.
     pub ca: Option<PathBuf>,
+}
+
+/// What the certificate of a server must be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CertificateCheck {
+    /// The port.
+    pub port: u16,
+    /// A PEM file of certificate authorities; anybody may have signed it if left out.
+    pub ca: Option<PathBuf>,
+    /// The names and addresses that it is for.
+    pub names: Vec<String>,
+    /// How long it is still valid.
+    pub valid_for: Duration,
+    /// Its issuer matches.
+    pub issuer: Option<Pattern>,
 }
 
 /// The boots of a node that reached a kernel.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::config::{CloudInitStatus, Control};
 use crate::lab::{Pattern, Secret};
-use crate::name::NicName;
+use crate::name::{DiskName, NicName};
 
 /// How a check logs in to a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,16 @@ pub struct NodeFile {
     pub owner: Option<String>,
 }
 
+/// A file on a disk of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskFile {
+    /// The disk.
+    pub disk: DiskName,
+    /// The file; its path is that within its file system.
+    #[serde(flatten)]
+    pub file: NodeFile,
+}
+
 /// Something that a node cannot reach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unreachable {
@@ -145,18 +155,25 @@ impl std::fmt::Display for SystemCheck {
                 write!(f, "nics: {}", names.join(", "))
             }
             Self::Clock(offset) => write!(f, "clock within {}", crate::event::Ago(*offset)),
-            Self::File(NodeFile { path, exists: false, .. }) => write!(f, "no file {}", path.display()),
-            Self::File(file) => {
-                write!(f, "file {}", file.path.display())?;
-                if let Some(mode) = file.mode {
-                    write!(f, ", mode {mode:04o}")?;
-                }
-                if let Some(owner) = &file.owner {
-                    write!(f, ", owner {owner}")?;
-                }
-                file.content.iter().try_for_each(|content| write!(f, ", content /{content}/"))
-            }
+            Self::File(file) => file.fmt(f),
             Self::Unreachable(Unreachable { target, .. }) => write!(f, "{target} unreachable"),
         }
+    }
+}
+
+impl std::fmt::Display for NodeFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { path, exists, content, mode, owner } = self;
+        if !exists {
+            return write!(f, "no file {}", path.display());
+        }
+        write!(f, "file {}", path.display())?;
+        if let Some(mode) = mode {
+            write!(f, ", mode {mode:04o}")?;
+        }
+        if let Some(owner) = owner {
+            write!(f, ", owner {owner}")?;
+        }
+        content.iter().try_for_each(|content| write!(f, ", content /{content}/"))
     }
 }

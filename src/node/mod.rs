@@ -6,12 +6,14 @@
 mod capabilities;
 mod command;
 mod error;
+pub mod file_system;
 pub mod host;
 pub mod keys;
 pub mod partition_table;
 pub mod qemu;
 pub mod screen;
 
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -24,6 +26,7 @@ pub use error::{InspectError, NodeError};
 
 use crate::lab::Firmware;
 use crate::name::{DiskName, NodeName};
+use file_system::FileSought;
 use partition_table::Layout;
 use screen::ScreenReading;
 
@@ -64,6 +67,9 @@ pub trait Node: Send + Sync {
         disk: DiskName,
         firmware: Firmware,
     ) -> Work<'_, Result<DiskContents, String>, InspectError>;
+
+    /// Looks for a file on a disk, by its path within its file system.
+    fn find_file(&self, disk: DiskName, path: PathBuf) -> Work<'_, FileSought, InspectError>;
 
     /// Ends the node for good when the lab is torn down; returns when it is gone.
     fn end(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;

@@ -26,4 +26,4 @@ pub use client::{CallError, Client, ConnectError};
 pub use server::serve;
 pub use store::Store;
 pub use tls::{Certificates, CertificatesError, Tls};
-pub(crate) use tls::{Identity, TlsError, Trusted, connect_to_server};
+pub(crate) use tls::{Identity, ShownCertificate, TlsError, Trusted, connect_to_server, shown_certificate};

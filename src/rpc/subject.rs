@@ -1,4 +1,4 @@
-//! The subject of a certificate as text: `CN=terraform,O=Example`.
+//! Subject and issuer of a certificate as text: `CN=terraform,O=Example`.
 
 use x509_parser::oid_registry::{
     OID_X509_COMMON_NAME, OID_X509_COUNTRY_NAME, OID_X509_LOCALITY_NAME, OID_X509_ORGANIZATION_NAME,
@@ -6,6 +6,7 @@ use x509_parser::oid_registry::{
     OID_X509_STREET_ADDRESS, Oid,
 };
 use x509_parser::parse_x509_certificate;
+use x509_parser::x509::X509Name;
 
 /// The attributes that have short names (RFC 4514, section 3).
 const NAMES: &[(Oid<'static>, &str)] = &[
@@ -22,8 +23,12 @@ const NAMES: &[(Oid<'static>, &str)] = &[
 /// Returns the subject of a DER certificate, its last attribute first (RFC 4514); empty if it has none.
 pub(super) fn subject(certificate: &[u8]) -> Option<String> {
     let (_, certificate) = parse_x509_certificate(certificate).ok()?;
-    let mut attributes: Vec<String> = certificate
-        .subject()
+    Some(text(certificate.subject()))
+}
+
+/// Returns a name as text, its last attribute first.
+pub(super) fn text(name: &X509Name<'_>) -> String {
+    let mut attributes: Vec<String> = name
         .iter_attributes()
         .filter_map(|attribute| {
             let (_, name) = NAMES.iter().find(|(kind, _)| kind == attribute.attr_type())?;
@@ -31,7 +36,7 @@ pub(super) fn subject(certificate: &[u8]) -> Option<String> {
         })
         .collect();
     attributes.reverse();
-    Some(attributes.join(","))
+    attributes.join(",")
 }
 
 #[cfg(test)]

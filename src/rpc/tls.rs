@@ -7,6 +7,7 @@
 mod chain;
 mod private_key;
 mod public_key;
+mod shown;
 mod verifier;
 
 use std::borrow::Cow;
@@ -27,6 +28,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 pub(super) use tokio_rustls::{client::TlsStream as ClientStream, server::TlsStream as ServerStream};
 
 use self::chain::Refusal;
+pub(crate) use self::shown::ShownCertificate;
 use self::verifier::{Authorities, ClientVerifier, ServerVerifier};
 use super::subject::subject;
 use crate::hint::{Hint, chain};
@@ -378,6 +380,12 @@ pub(crate) async fn connect_to_server(
         ),
     };
     TlsConnector::from(Arc::new(config)).connect(requested, stream).await.map_err(TlsError::Handshake)
+}
+
+/// Returns the certificate that the server of a connection has shown; `None` if it cannot be read.
+pub(crate) fn shown_certificate(stream: &ClientStream<TcpStream>) -> Option<ShownCertificate> {
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first)?;
+    ShownCertificate::read(shown)
 }
 
 /// Returns the name that a server's certificate must contain.

@@ -7,8 +7,10 @@
 //! Each probe repeats single attempts. It reports the first result, each change, an unchanged result every ten seconds,
 //! and the first success that completes a hold; so a long wait does not flood the record.
 
+mod certificate;
 mod dns;
 mod etcd;
+mod file;
 mod http;
 mod kubernetes;
 mod program;
@@ -29,7 +31,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::event::{Ago, Emitter, Known, RunTime, Service, Source};
 use crate::expect::WantedProbe;
 use crate::hint::chain;
-use crate::lab::{Check, Expectation, Firmware, Installed, Isolation, Login, ProbedCheck};
+use crate::lab::{Check, DiskFile, Expectation, Firmware, Installed, Isolation, Login, ProbedCheck};
 use crate::name::{ExpectName, LabName, Mac, NetworkName, NicName, NodeName};
 use crate::node::Node;
 use crate::node::host::Space;
@@ -359,9 +361,11 @@ async fn probe(
         ProbedCheck::Ssh { .. } | ProbedCheck::Command { .. } | ProbedCheck::Kubernetes(_) => PROGRAM_LIMIT,
         ProbedCheck::OnNode(_) => SYSTEM_LIMIT,
         ProbedCheck::Tcp { .. }
+        | ProbedCheck::Certificate(_)
         | ProbedCheck::Dns { .. }
         | ProbedCheck::Etcd { .. }
-        | ProbedCheck::Installed(_) => NETWORK_LIMIT,
+        | ProbedCheck::Installed(_)
+        | ProbedCheck::DiskFile(_) => NETWORK_LIMIT,
         ProbedCheck::Http(http) => http.timeout,
     };
     let file = output_file(&of.name, node);
@@ -466,6 +470,10 @@ impl Shared {
                 };
                 self.look(installed, node, target.firmware).await
             }
+            ProbedCheck::DiskFile(check) => match node {
+                Some(node) => self.sought(check, node).await,
+                None => Answer::no("there is no node to look at"),
+            },
             ProbedCheck::Tcp { port } => match self.reached(node) {
                 Err(no) => no,
                 Ok(Reached { address, from, .. }) => {
@@ -480,6 +488,13 @@ impl Shared {
                 Ok(Reached { node, address, from }) => {
                     let to = SocketAddr::new(address, check.port);
                     http::probe(to, network_of(from.as_ref()), node.as_str(), check).await
+                }
+            },
+            ProbedCheck::Certificate(check) => match self.reached(node) {
+                Err(no) => no,
+                Ok(Reached { node, address, from }) => {
+                    let (to, now) = (SocketAddr::new(address, check.port), self.context.emitter.now().wall);
+                    certificate::probe(to, network_of(from.as_ref()), node.as_str(), check, now).await
                 }
             },
             ProbedCheck::Ssh { login, run, exit, output, json } => {
@@ -530,6 +545,18 @@ impl Shared {
         let address = self.address(node).ok_or_else(|| Answer::no("no address yet"))?;
         let from = self.context.reaching.from(address).map_err(|off| Answer::no(off.to_string()))?;
         Ok(Reached { node, address, from })
+    }
+
+    /// Looks for a file on a disk of a node.
+    async fn sought(&self, check: &DiskFile, node: &NodeName) -> Answer {
+        let DiskFile { disk, file } = check;
+        let Some(machine) = (self.context.machines.0)(node) else {
+            return Answer::no("the machine was not started yet");
+        };
+        match machine.find_file(disk.clone(), file.path.clone()).await {
+            Ok(sought) => file::on_disk(sought, check),
+            Err(error) => Answer::no(format!("disk {disk}: {}", chain(&error))),
+        }
     }
 
     /// Inspects the disk of a node.

@@ -93,9 +93,9 @@ fn every_lab_has_a_test() {
     assert_eq!(names, LABS.iter().map(ToString::to_string).collect());
 }
 
-/// Runs a lab with some of its nodes and the expectations for these.
-fn passes_with(name: &str, nodes: &[&str]) {
-    ends_with(name, &part_of(name, nodes), 0);
+/// Runs a lab with some of its nodes and the expectations for these; returns its events.
+fn passes_with(name: &str, nodes: &[&str]) -> String {
+    ends_with(name, &part_of(name, nodes), 0)
 }
 
 fn read(name: &str) -> toml::Table {
@@ -146,13 +146,14 @@ fn part_of(name: &str, nodes: &[&str]) -> toml::Table {
     lab
 }
 
-/// Runs a lab, which must end with an exit code.
-fn ends_with(name: &str, lab: &toml::Table, code: i32) {
+/// Runs a lab, which must end with an exit code; returns its events.
+fn ends_with(name: &str, lab: &toml::Table, code: i32) -> String {
     let home = Home::new();
     let lab = home.lab(name, &lab.to_string());
     let tried = run(&mut home.dryrack(["test", path(&lab)]));
     assert_eq!(tried.status.code(), Some(code), "{}\n{}", stdout(&tried), stderr(&tried));
     home.assert_clean(GRACE, name);
+    fs::read_to_string(home.run_dir().join("events.jsonl")).expect("the events of the run")
 }
 
 /// Runs a lab with one of its nodes and without some of its servers, and checks that it notices that nobody answers.
@@ -235,7 +236,9 @@ fn every_loader_boots() {
 
 #[test]
 fn a_blank_disk_is_installed_and_starts() {
-    passes_with("image", &["raw", "gz"]);
+    let events = passes_with("image", &["raw", "gz"]);
+    // Its writes are progress.
+    assert!(events.contains("\"disk-written\""), "{events}");
 }
 
 /// A system starts from a CD, and does not if the drive is empty.

@@ -764,3 +764,16 @@ kubernetes = { on = "a", kubeconfig = "admin.conf" }
     11 errors; for more, run `dryrack explain L020`
     "#);
 }
+
+#[test]
+fn certificates_and_files_on_disks_that_cannot_be() {
+    assert_snapshot!(check_more(
+        r#"node.a.disk.root.size = "1GiB"
+node.b.profile = "tiny"
+expect.good = { that = "certificate" }
+expect.cert = { that.certificate = { port = 0, names = ["*.lab", "a b"], issuer = "(", valid-for = "1y" } }
+expect.file = { that.file = { path = "/etc/motd", disk = "root" } }
+expect.login = { nodes = ["a"], that.file = { path = "/motd", disk = "root", owner = "root", login = "root" } }
+"#
+    ));
+}

@@ -51,7 +51,7 @@ expect.none = { survives = { power-off = [] }, that = { tcp = 80 } }
 expect.stranger = { survives = { power-off = ["c"] }, that = { tcp = 80 } }
 expect.page = { survives = { power-off = ["b"] }, that = { tcp = 80 } }
 expect.page-without-b = { that = { tcp = 81 } }
-expect.a-name-that-is-just-short-enough-to-be-one-of-an-expectation-here = { survives = { power-off = "each" }, that = { tcp = 80 } }
+expect.a-name-that-is-just-short-enough-to-be-one-of-an-expectation = { survives = { power-off = "each" }, that = { tcp = 80 } }
 "#
     ));
 }

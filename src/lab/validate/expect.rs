@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::{Check, Span};
 use crate::config::{
-    Field, Keyed, Lasting, Located, RawBoots, RawCheck, RawCloudInit, RawCommand, RawDnsCheck, RawEtcd,
-    RawExpect, RawFetched, RawHttp, RawIgnitionResult, RawInstalled, RawJson, RawSecret, RawSsh, RawUnits,
-    Short, Text,
+    Field, Keyed, Lasting, Located, RawBoots, RawCertificate, RawCheck, RawCloudInit, RawCommand,
+    RawDnsCheck, RawEtcd, RawExpect, RawFetched, RawHttp, RawIgnitionResult, RawInstalled, RawJson,
+    RawSecret, RawSsh, RawUnits, Short, Text,
 };
 use crate::diag::{Code, Diagnostic};
 use crate::event::Stage;
@@ -61,9 +61,7 @@ impl Check<'_> {
                 (Polarity::Must, None)
             }
         };
-        let of_lab =
-            matches!(check, Some(Located { value: RawCheck::Command(_) | RawCheck::Process(_), .. }));
-        let nodes = self.nodes_of(raw, of_lab, home);
+        let nodes = self.nodes_of(raw, check.map(|check| &check.value), home);
         let after = raw.after.given().and_then(|after| self.after(after));
         let holds = self.holds(raw, sense);
         let within = self.within(raw, sense);
@@ -92,7 +90,10 @@ impl Check<'_> {
         );
     }
 
-    fn nodes_of(&mut self, raw: &RawExpect, of_lab: bool, home: &Span) -> Vec<NodeName> {
+    fn nodes_of(&mut self, raw: &RawExpect, check: Option<&RawCheck>, home: &Span) -> Vec<NodeName> {
+        let of_lab = matches!(check, Some(RawCheck::Command(_) | RawCheck::Process(_)));
+        // `on` of the check names whom it needs.
+        let may_be_nobody = matches!(check, Some(RawCheck::Kubernetes(_)));
         let all = &self.raw.node;
         let list = &raw.nodes;
         if let (true, Some(span)) = (of_lab, &list.span) {
@@ -124,6 +125,7 @@ impl Check<'_> {
             && nodes.is_empty()
             && all.entries.is_empty() == list.is_missing()
             && !all.bad
+            && !(may_be_nobody && list.is_missing())
         {
             self.report(
                 Diagnostic::new(Code::NoNodes, span.clone(), "this expectation applies to no node").help(
@@ -151,9 +153,11 @@ impl Check<'_> {
             Some(RawCheck::Fetched(_)) => "fetched",
             Some(RawCheck::Leased(_)) => "leased",
             Some(RawCheck::Installed(_)) => "installed",
+            Some(RawCheck::File(Short(file))) if !file.disk.is_missing() => "file` with `disk",
             Some(
                 RawCheck::Tcp(_)
                 | RawCheck::Http(_)
+                | RawCheck::Certificate(_)
                 | RawCheck::Dns(_)
                 | RawCheck::Ssh(_)
                 | RawCheck::Etcd(_)
@@ -281,6 +285,11 @@ impl Check<'_> {
                 Field::Missing => self.http(&RawHttp::default()),
                 Field::Bad => None,
             },
+            RawCheck::Certificate(raw) => match raw {
+                Field::Given(raw) => self.certificate(&raw.value.0),
+                Field::Missing => self.certificate(&RawCertificate::default()),
+                Field::Bad => None,
+            },
             RawCheck::Dns(dns) => match dns {
                 Field::Given(dns) => self.dns_check(&dns.value),
                 Field::Missing => self.dns_check(&RawDnsCheck::default()),
@@ -325,7 +334,7 @@ impl Check<'_> {
             RawCheck::Cmdline(Short(raw)) => self.cmdline(raw, span),
             RawCheck::Nics(raw) => self.nic_names(raw, span),
             RawCheck::Clock(Short(raw)) => self.clock_offset(raw, span),
-            RawCheck::File(Short(raw)) => self.node_file(raw, span),
+            RawCheck::File(Short(raw)) => self.node_file(raw, span, nodes),
             RawCheck::Unreachable(raw) => self.unreachable_target(raw, span),
             RawCheck::Process(Short(ended)) => {
                 let name = self.needed(&ended.name, "name = \"terraform\"", span)?;

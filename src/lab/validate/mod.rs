@@ -6,6 +6,7 @@
 mod action;
 mod address;
 mod boot;
+mod certificate;
 mod dhcp;
 mod expect;
 mod files;

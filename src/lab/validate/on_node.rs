@@ -10,10 +10,10 @@ use crate::config::{
 };
 use crate::diag::{Code, Diagnostic};
 use crate::lab::{
-    Check as Checked, Expectation, Host, Login, Node, NodeFile, OnNode, ProbedCheck, SystemCheck, Target,
-    Unreachable,
+    Check as Checked, DiskFile, Expectation, Host, Login, Node, NodeFile, OnNode, ProbedCheck, SystemCheck,
+    Target, Unreachable,
 };
-use crate::name::{ExpectName, NicName, NodeName};
+use crate::name::{DiskName, ExpectName, NicName, NodeName};
 
 impl Check<'_> {
     fn login(&mut self, raw: &Field<Short<RawLogin>>) -> Option<Login> {
@@ -133,7 +133,12 @@ impl Check<'_> {
         self.on_node(&raw.login, Some(SystemCheck::Clock(limit)))
     }
 
-    pub(super) fn node_file(&mut self, raw: &RawNodeFile, span: &Span) -> Option<Checked> {
+    pub(super) fn node_file(
+        &mut self,
+        raw: &RawNodeFile,
+        span: &Span,
+        nodes: &[NodeName],
+    ) -> Option<Checked> {
         let path = self.needed(&raw.path, "path = \"/etc/hostname\"", span)?;
         let absolute = self.absolute(path);
         let exists = raw.exists.value().copied().unwrap_or(true);
@@ -156,7 +161,38 @@ impl Check<'_> {
         }
         let file =
             NodeFile { path: absolute?, exists, content: content?, mode, owner: raw.owner.value().cloned() };
+        if let Some(disk) = raw.disk.given() {
+            return self.disk_file(raw, disk, file, nodes);
+        }
         self.on_node(&raw.login, Some(SystemCheck::File(file)))
+    }
+
+    /// Checks a file that is looked for on a disk.
+    fn disk_file(
+        &mut self,
+        raw: &RawNodeFile,
+        disk: &Located<String>,
+        file: NodeFile,
+        nodes: &[NodeName],
+    ) -> Option<Checked> {
+        let name = self.name::<DiskName>(disk)?;
+        if let Some(login) = raw.login.span() {
+            self.condition(login, "nobody logs in to look at a disk from outside", "remove `login`");
+        }
+        let is_number = |part: &str| part.parse::<u32>().is_ok();
+        if let Some(owner) = raw.owner.given().filter(|owner| !owner.value.split(':').all(is_number)) {
+            let what = "a disk has the numbers of users and groups, not their names";
+            self.condition(&owner.span, what, "write them as numbers: owner = \"0:0\"");
+        }
+        for node in nodes {
+            let Some((_, Some(of))) = self.raw.node.get(node.as_str()) else { continue };
+            if !of.disk.bad && of.disk.get(name.as_str()).is_none() {
+                let what = format!("`{node}` has no disk `{name}`");
+                let help = "use the name of a disk in the lab file, or list only `nodes` that have it";
+                self.condition(&disk.span, &what, help);
+            }
+        }
+        Some(ProbedCheck::DiskFile(Box::new(DiskFile { disk: name, file })).into())
     }
 
     /// Checks a path on a node.

@@ -77,6 +77,7 @@ impl Check<'_> {
             let (word, found) = match &expectation.check {
                 Checked::Probed(ProbedCheck::Tcp { .. }) => ("tcp", None),
                 Checked::Probed(ProbedCheck::Http(_)) => ("http", None),
+                Checked::Probed(ProbedCheck::Certificate(_)) => ("certificate", None),
                 Checked::Probed(ProbedCheck::Ssh { .. } | ProbedCheck::OnNode(_)) => ("ssh", None),
                 Checked::Probed(ProbedCheck::Etcd { .. }) => ("etcd", None),
                 Checked::Probed(ProbedCheck::Kubernetes(_)) => ("kubernetes", None),
@@ -92,6 +93,7 @@ impl Check<'_> {
                 Checked::Probed(
                     ProbedCheck::Dns { server: None, .. }
                     | ProbedCheck::Installed(_)
+                    | ProbedCheck::DiskFile(_)
                     | ProbedCheck::Command { .. },
                 )
                 | Checked::Observed(_) => continue,

@@ -55,7 +55,9 @@ impl Check<'_> {
             return None;
         }
         match &of.check {
-            Checked::Probed(ProbedCheck::Kubernetes(_) | ProbedCheck::Installed(_))
+            Checked::Probed(
+                ProbedCheck::Kubernetes(_) | ProbedCheck::Installed(_) | ProbedCheck::DiskFile(_),
+            )
             | Checked::Observed(_) => {
                 let what = "this check does not tell whether the rest goes on without a node";
                 self.bad_check(

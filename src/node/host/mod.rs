@@ -21,6 +21,7 @@ use crate::event::{Emitter, Known, PowerCause, Source};
 use crate::hint::Hint;
 use crate::lab::Firmware;
 use crate::name::{DiskName, IfName, NicName, NodeName};
+use crate::node::file_system::FileSought;
 use crate::node::screen::ScreenReading;
 use crate::node::{
     Attachment, Block, Capabilities, Device, DiskContents, Effect, InspectError, Node, NodeCommand,
@@ -417,6 +418,10 @@ impl Node for HostMachine {
 
     fn inspect(&self, disk: DiskName, _: Firmware) -> Work<'_, Result<DiskContents, String>, InspectError> {
         Box::pin(async move { Err(InspectError::NoDisk(disk)) })
+    }
+
+    fn find_file(&self, disk: DiskName, _: PathBuf) -> Work<'_, FileSought, InspectError> {
+        Box::pin(async { Err(InspectError::NoDisk(disk)) })
     }
 
     fn end(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

@@ -1,20 +1,25 @@
 //! Inspects the disk of a machine from outside: through a block export of QEMU while it runs, else through `qemu-nbd`.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 use super::Machine;
 use super::nbd::Export;
 use super::qmp::{Qmp, QmpError};
 use crate::lab::Firmware;
 use crate::name::DiskName;
+use crate::node::file_system::{self, FileSought, ReadAt};
 use crate::node::partition_table::{HEAD, SECTOR, layout};
 use crate::node::{DiskContents, InspectError};
 use crate::system::process::{Child, SpawnSpec, find_program};
 
 /// The socket of an export, in the folder of the machine.
 const SOCKET: &str = "inspect.sock";
+/// The most that is read by one request; QEMU refuses more than 32 MiB.
+const LARGEST: usize = 1 << 20;
 /// How long a program may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -25,25 +30,40 @@ impl Machine {
         disk: &DiskName,
         firmware: Firmware,
     ) -> Result<Result<DiskContents, String>, InspectError> {
+        let _one_at_a_time = self.body.looking.lock().await;
+        let (export, shown) = self.show(disk).await?;
+        let found = read(export, firmware).await;
+        shown.hide(found).await
+    }
+
+    /// Looks for a file on a disk.
+    pub async fn find_file(&self, disk: &DiskName, path: PathBuf) -> Result<FileSought, InspectError> {
+        let _one_at_a_time = self.body.looking.lock().await;
+        let (export, shown) = self.show(disk).await?;
+        let runtime = Handle::current();
+        let sought =
+            tokio::task::spawn_blocking(move || file_system::find(Blocking { export, runtime }, &path));
+        shown.hide(sought.await.map_err(io::Error::other).flatten()).await
+    }
+
+    /// Shows a disk: QEMU does while it runs.
+    async fn show(&self, disk: &DiskName) -> Result<(Export, ShownBy), InspectError> {
         let body = &self.body;
-        let _one_at_a_time = body.looking.lock().await;
         match body.process().await {
-            Ok(qmp) => {
-                let shown = show(&qmp, &body.folder, disk, firmware).await;
-                // Also after a read error; a refusal means that QEMU has no export.
-                qmp.end_exports().await.ok();
-                shown
-            }
-            Err(_) => self.look_at_file(disk, firmware).await,
+            Ok(qmp) => match export(&qmp, &body.folder, disk).await {
+                Ok(export) => Ok((export, ShownBy::Qemu(qmp))),
+                Err(error) => {
+                    // A refusal means that QEMU has no export.
+                    qmp.end_exports().await.ok();
+                    Err(error)
+                }
+            },
+            Err(_) => self.show_file(disk).await,
         }
     }
 
-    /// Inspects the disk of a machine that is off.
-    async fn look_at_file(
-        &self,
-        disk: &DiskName,
-        firmware: Firmware,
-    ) -> Result<Result<DiskContents, String>, InspectError> {
+    /// Shows the disk of a machine that is off.
+    async fn show_file(&self, disk: &DiskName) -> Result<(Export, ShownBy), InspectError> {
         let body = &self.body;
         let program = find_program("qemu-nbd").ok_or(InspectError::NoProgram)?;
         remove(&body.folder)?;
@@ -54,18 +74,56 @@ impl Machine {
         // Dropped, and thereby killed, on any error.
         let mut server = body.spawner.spawn(spec).await.map_err(InspectError::Spawn)?;
         let export = connect(&body.folder, &mut server).await.map_err(InspectError::Read)?;
-        let found = read(export, firmware).await.map_err(InspectError::Read)?;
-        server.wait().await.map_err(InspectError::Read)?;
-        Ok(found)
+        Ok((export, ShownBy::Program(server)))
     }
 }
 
-async fn show(
-    qmp: &Qmp,
-    folder: &Path,
-    disk: &DiskName,
-    firmware: Firmware,
-) -> Result<Result<DiskContents, String>, InspectError> {
+/// Who shows a disk.
+enum ShownBy {
+    /// The QEMU of the machine.
+    Qemu(Qmp),
+    /// A program, which ends after its only client.
+    Program(Child),
+}
+
+impl ShownBy {
+    /// Ends it after a disk was read.
+    async fn hide<T>(self, found: io::Result<T>) -> Result<T, InspectError> {
+        match self {
+            // A refusal means that QEMU has no export.
+            Self::Qemu(qmp) => drop(qmp.end_exports().await),
+            Self::Program(mut server) if found.is_ok() => {
+                server.wait().await.map_err(InspectError::Read)?;
+            }
+            Self::Program(_) => {}
+        }
+        found.map_err(InspectError::Read)
+    }
+}
+
+/// An export that is read by a thread that may wait.
+struct Blocking {
+    export: Export,
+    runtime: Handle,
+}
+
+impl ReadAt for Blocking {
+    fn size(&self) -> u64 {
+        self.export.size()
+    }
+
+    fn read_at(&mut self, place: u64, into: &mut [u8]) -> io::Result<()> {
+        let mut place = place;
+        for piece in into.chunks_mut(LARGEST) {
+            let length = u32::try_from(piece.len()).map_err(io::Error::other)?;
+            piece.copy_from_slice(&self.runtime.block_on(self.export.read(place, length))?);
+            place += u64::from(length);
+        }
+        Ok(())
+    }
+}
+
+async fn export(qmp: &Qmp, folder: &Path, disk: &DiskName) -> Result<Export, InspectError> {
     let device = format!("disk-{disk}");
     let blocks = qmp.blocks().await.map_err(hidden)?;
     let block = blocks.into_iter().find(|block| block.device == device);
@@ -74,8 +132,7 @@ async fn show(
     qmp.end_exports().await.ok();
     remove(folder)?;
     qmp.export(SOCKET, &block.node, "inspect").await.map_err(hidden)?;
-    let export = Export::open(folder, SOCKET, "inspect").await.map_err(InspectError::Read)?;
-    read(export, firmware).await.map_err(InspectError::Read)
+    Export::open(folder, SOCKET, "inspect").await.map_err(InspectError::Read)
 }
 
 fn hidden(error: QmpError) -> InspectError {

@@ -1,12 +1,14 @@
 //! A QEMU machine as a node: its capabilities, and how it executes commands.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
 use super::{Machine, PowerOff};
 use crate::lab::Firmware;
 use crate::name::{DiskName, NodeName};
+use crate::node::file_system::FileSought;
 use crate::node::keys::Chord;
 use crate::node::screen::ScreenReading;
 use crate::node::{
@@ -71,6 +73,10 @@ impl Node for Machine {
         firmware: Firmware,
     ) -> Work<'_, Result<DiskContents, String>, InspectError> {
         Box::pin(async move { self.inspect(&disk, firmware).await })
+    }
+
+    fn find_file(&self, disk: DiskName, path: PathBuf) -> Work<'_, FileSought, InspectError> {
+        Box::pin(async move { self.find_file(&disk, path).await })
     }
 
     fn end(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

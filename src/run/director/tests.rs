@@ -1,6 +1,7 @@
 //! The loop with fake nodes: commands to them, and other inputs meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,6 +12,7 @@ use crate::event::examples::event;
 use crate::event::{Header, Instant, PowerCause, SCHEMA};
 use crate::lab::Firmware;
 use crate::name::DiskName;
+use crate::node::file_system::FileSought;
 use crate::node::screen::ScreenReading;
 use crate::node::{
     Attachment, Block, BootOverride, Capabilities, Device, DiskContents, InspectError, MediaCommand, Node,
@@ -122,6 +124,10 @@ impl Node for FakeNode {
     }
 
     fn inspect(&self, disk: DiskName, _: Firmware) -> Work<'_, Result<DiskContents, String>, InspectError> {
+        Box::pin(async { Err(InspectError::NoDisk(disk)) })
+    }
+
+    fn find_file(&self, disk: DiskName, _: PathBuf) -> Work<'_, FileSought, InspectError> {
         Box::pin(async { Err(InspectError::NoDisk(disk)) })
     }
 

@@ -1,7 +1,7 @@
 //! Probes against small servers on the loopback.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -9,12 +9,14 @@ use hickory_proto::op::{Message, MessageType, ResponseCode};
 use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{RData, Record, RecordType};
 use insta::assert_snapshot;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::event::examples::{event, lease};
 use crate::event::{Event, Instant, Kind, LearnedBy, LearnedFrom};
-use crate::lab::{Firmware, HttpCheck, JsonLocation, JsonValues, Login, Pattern, Polarity, TlsCheck};
+use crate::lab::{
+    CertificateCheck, Firmware, HttpCheck, JsonLocation, JsonValues, Login, Pattern, Polarity, TlsCheck,
+};
 use crate::name::NetworkName;
 use crate::observe::Snapshot;
 
@@ -214,28 +216,61 @@ async fn http_sends_the_method_headers_and_body_of_the_check() {
     assert!(answer.ok, "{answer:?}");
 }
 
+/// Makes a key and a certificate for names, which is valid for two days: `NAME.key` and `NAME.pem`.
+fn certificate(folder: &Path, name: &str, names: &str) {
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=x", "-addext", &format!("subjectAltName={names}")])
+        .args(["-keyout", &at(&format!("{name}.key")), "-out", &at(&format!("{name}.pem"))])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
+/// Runs a TLS server with a certificate until a client has an answer other than that nobody listens.
+async fn of_tls_server<F: Future<Output = String>>(
+    folder: &Path,
+    name: &str,
+    ask: impl Fn(u16) -> F,
+) -> String {
+    let port = free_port();
+    let mut child = std::process::Command::new("openssl")
+        .args(["s_server", "-www", "-quiet", "-accept", &format!("127.0.0.1:{port}")])
+        .args(["-cert", &format!("{name}.pem"), "-key", &format!("{name}.key")])
+        .current_dir(folder)
+        .spawn()
+        .unwrap();
+    let answered = async {
+        loop {
+            let answer = ask(port).await;
+            if !answer.contains("refuses connections") {
+                break answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let answer = timeout(Duration::from_secs(30), answered).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    without_port(&answer.expect("the server listens"), port).replace(&format!("{}/", folder.display()), "")
+}
+
 #[tokio::test]
 async fn https_checks_the_certificate_against_the_authority() {
     let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    for (name, subject) in [("node", "DNS:a"), ("address", "IP:127.0.0.1"), ("other", "DNS:b")] {
-        let made = std::process::Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args(["-subj", "/CN=x", "-addext", &format!("subjectAltName={subject}")])
-            .args(["-keyout", &at(&format!("{name}.key")), "-out", &at(&format!("{name}.pem"))])
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
+    for (name, names) in [("node", "DNS:a"), ("address", "IP:127.0.0.1"), ("other", "DNS:b")] {
+        certificate(folder.path(), name, names);
     }
     let mut said = Vec::new();
     for (server, ca) in [
@@ -246,28 +281,10 @@ async fn https_checks_the_certificate_against_the_authority() {
         ("node", Some("other.pem")),
         ("node", Some("node.key")),
     ] {
-        let port = free_port();
-        let mut child = std::process::Command::new("openssl")
-            .args(["s_server", "-www", "-quiet", "-accept", &format!("127.0.0.1:{port}")])
-            .args(["-cert", &at(&format!("{server}.pem")), "-key", &at(&format!("{server}.key"))])
-            .spawn()
-            .unwrap();
-        let tls = Some(TlsCheck { ca: ca.map(|name| at(name).into()) });
-        let check = boxed(HttpCheck { tls, path: "/".to_owned(), ..http(port) });
-        let answered = async {
-            loop {
-                let answer = once(check.clone(), true, None).await;
-                if !answer.contains("refuses connections") {
-                    break answer;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let answer = timeout(Duration::from_secs(30), answered).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let answer = answer.expect("the server listens");
-        said.push(format!("{server} by {ca:?}: {}", without_port(&answer, port).replace(&at(""), "")));
+        let tls = Some(TlsCheck { ca: ca.map(|name| folder.path().join(name)) });
+        let check = |port| boxed(HttpCheck { tls: tls.clone(), path: "/".to_owned(), ..http(port) });
+        let answer = of_tls_server(folder.path(), server, |port| once(check(port), true, None)).await;
+        said.push(format!("{server} by {ca:?}: {answer}"));
     }
     assert_snapshot!(said.join("\n"), @r#"
     node by None: true: status 200
@@ -279,6 +296,61 @@ async fn https_checks_the_certificate_against_the_authority() {
     "#);
     let plain = http_server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let check = boxed(HttpCheck { tls: Some(TlsCheck { ca: None }), ..http(plain) });
+    assert_snapshot!(without_port(&once(check, true, None).await, plain), @"false: port PORT: TLS failed: received corrupt message of type InvalidContentType");
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_port_is_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path(), "node", "DNS:api.lab,DNS:*.pods.lab,IP:127.0.0.1");
+    certificate(folder.path(), "other", "DNS:a");
+    let of = |names: &[&str], ca: Option<&str>, valid_for: u64, issuer: &str| CertificateCheck {
+        port: 0,
+        ca: ca.map(|name| folder.path().join(name)),
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        valid_for: Duration::from_secs(valid_for),
+        issuer: Some(Pattern::new(issuer).unwrap()),
+    };
+    #[expect(clippy::disallowed_methods, reason = "openssl makes certificates from today on")]
+    let today = Timestamp::now();
+    let day = regex::Regex::new("[0-9]{4}-[0-9]{2}-[0-9]{2}").unwrap();
+    let mut said = Vec::new();
+    for (what, server, check, later) in [
+        ("any", "node", of(&[], None, 0, ""), 0),
+        ("names", "node", of(&["api.lab", "x.pods.lab", "127.0.0.1"], Some("node.pem"), 0, "^CN=x$"), 0),
+        ("its own name", "other", of(&[], Some("other.pem"), 0, ""), 0),
+        ("neither name nor address", "node", of(&[], Some("other.pem"), 0, ""), 0),
+        ("no such name", "node", of(&["api.lab", "node.lab"], None, 0, ""), 0),
+        ("other issuer", "node", of(&[], None, 0, "kubernetes"), 0),
+        ("not so long", "node", of(&[], None, 30 * 86400, ""), 0),
+        ("later", "node", of(&[], None, 0, ""), 3),
+        ("earlier", "node", of(&[], None, 0, ""), -3),
+    ] {
+        let now = today + SignedDuration::from_hours(24 * later);
+        let ask = |port| {
+            let check = CertificateCheck { port, ..check.clone() };
+            async move {
+                let to = (Ipv4Addr::LOCALHOST, port).into();
+                let Answer { ok, seen, .. } = super::certificate::probe(to, None, "a", &check, now).await;
+                format!("{ok}: {seen}")
+            }
+        };
+        let answer = of_tls_server(folder.path(), server, ask).await;
+        said.push(format!("{what}: {}", day.replace_all(&answer, "DAY")));
+    }
+    assert_snapshot!(said.join("\n"), @"
+    any: true: port PORT: certificate of CN=x by CN=x, valid until DAY
+    names: true: port PORT: certificate of CN=x by CN=x, valid until DAY
+    its own name: true: port PORT: certificate of CN=x by CN=x, valid until DAY
+    neither name nor address: false: port PORT: its certificate is signed by another authority
+    no such name: false: port PORT: its certificate is not for node.lab, but for api.lab, *.pods.lab, 127.0.0.1
+    other issuer: false: port PORT: the issuer of its certificate is `CN=x`, which does not match /kubernetes/
+    not so long: false: port PORT: its certificate is valid until DAY, which is less than 30d
+    later: false: port PORT: its certificate has expired on DAY
+    earlier: false: port PORT: its certificate is not valid before DAY
+    ");
+    let plain = http_server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let check = ProbedCheck::Certificate(Box::new(CertificateCheck { port: plain, ..of(&[], None, 0, "") }));
     assert_snapshot!(without_port(&once(check, true, None).await, plain), @"false: port PORT: TLS failed: received corrupt message of type InvalidContentType");
 }
 

@@ -1,5 +1,6 @@
 //! A file of a running node.
 
+use super::super::file::{Facts, compare};
 use super::{Answer, quoted, sections};
 use crate::lab::NodeFile;
 
@@ -31,27 +32,10 @@ pub(super) fn judge(said: &str, file: &NodeFile) -> Answer {
             (_, false, false) => Answer::no("the login works, but no file can be looked for"),
         };
     };
-    if !file.exists {
-        return Answer::no(format!("{path} exists"));
-    }
     let (mode, owner) = facts.trim().split_once(' ').unwrap_or_default();
-    if let Some(wanted) = file.mode
-        && u32::from_str_radix(mode, 8) != Ok(wanted)
-    {
-        return Answer::no(format!("{path} has mode {mode:0>4}, not {wanted:04o}"));
-    }
-    if let Some(wanted) = &file.owner {
-        let is = if wanted.contains(':') { owner } else { owner.split(':').next().unwrap_or(owner) };
-        if is != wanted {
-            return Answer::no(format!("{path} belongs to {is}, not {wanted}"));
-        }
-    }
-    match &file.content {
-        Some(pattern) if !pattern.is_match(content) => {
-            Answer::no(format!("{path} does not match /{pattern}/"))
-        }
-        _ => Answer::yes(format!("{path} is as expected")),
-    }
+    let facts =
+        Facts { mode: u32::from_str_radix(mode, 8).ok(), owner: Some(owner.into()), content: content.into() };
+    compare(&facts, file)
 }
 
 /// Returns facts and content of a file that exists.
