@@ -490,6 +490,28 @@ fn a_ring_of_afters_ends_all_the_same() {
     assert_snapshot!(check(list, [(0, up()), (9, Of("a", console("x")))]), @"");
 }
 
+/// What a probe found out stays with the verdict, for reports of every kind.
+#[test]
+fn a_missed_check_has_the_evidence_of_its_last_probe() {
+    let probed = |second: u64, proof: &str| {
+        let mut known = probed("ready", false, "nodes: `b` is not ready");
+        if let Known::Probed { evidence, .. } = &mut known {
+            evidence.push(proof.to_owned());
+        }
+        event(second * 1000, Some("a"), known)
+    };
+    let mut judge = judge([expect("ready", ProbedCheck::Tcp { port: 6443 }).within(9)]);
+    judge.apply(&event(0, None, Known::LabUp {}));
+    judge.apply(&probed(2, "node b: Ready is False: CNI is missing"));
+    judge.apply(&probed(5, "node b: Ready is Unknown: kubelet stopped"));
+    judge.at(millis(9000));
+    let verdicts = judge.verdicts();
+    let of_a = verdicts.iter().find(|verdict| verdict.node.as_ref().is_some_and(|node| node.as_str() == "a"));
+    assert_eq!(of_a.unwrap().outcome.output(), ["node b: Ready is Unknown: kubelet stopped"]);
+    let json = serde_json::to_string(&verdicts).unwrap();
+    assert!(json.contains(r#""output":["node b: Ready is Unknown: kubelet stopped"]"#), "{json}");
+}
+
 #[test]
 fn verdicts_survive_a_round_trip() {
     let mut judge = judge([expect("os", ObservedCheck::Stage(Stage::Os)).within(5), expect("up", line("x"))]);

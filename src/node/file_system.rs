@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read};
 
-use super::partition_table::{HEAD, SECTOR, layout};
+use super::partition_table::{HEAD, Role, SECTOR, layout};
 
 /// How much of a file is read.
 pub const MOST: u64 = 1 << 20;
@@ -57,26 +57,60 @@ pub struct FileFound {
 }
 
 /// A part of a disk, and what it holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Volume {
     /// Its first sector.
     pub first: u64,
-    /// What it holds, as in `ext4` or `XFS`; empty if that is not known.
-    pub holds: &'static str,
+    /// What it holds.
+    pub holds: Holds,
 }
 
 impl fmt::Display for Volume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let holds = if self.holds.is_empty() { "unknown data" } else { self.holds };
-        write!(f, "{holds} at sector {}", self.first)
+        write!(f, "{} at sector {}", self.holds.as_str(), self.first)
     }
 }
 
-/// The file systems that can be read.
+/// What a part of a disk holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub enum Holds {
+    /// Zeros.
+    Nothing,
+    /// ext2, ext3 or ext4.
     Ext,
+    /// FAT12, FAT16 or FAT32.
     Fat,
+    /// Swap space.
+    Swap,
+    /// XFS.
+    Xfs,
+    /// btrfs.
+    Btrfs,
+    /// A physical volume of LVM.
+    Lvm,
+    /// An encrypted volume.
+    Luks,
+    /// The file system of CDs.
+    Iso9660,
+    /// Anything else.
+    Unknown,
+}
+
+impl Holds {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Ext => "ext4",
+            Self::Fat => "FAT",
+            Self::Swap => "swap space",
+            Self::Xfs => "XFS",
+            Self::Btrfs => "btrfs",
+            Self::Lvm => "LVM",
+            Self::Luks => "LUKS",
+            Self::Iso9660 => "ISO 9660",
+            Self::Unknown => "unknown data",
+        }
+    }
 }
 
 /// Looks for a file, by its path within its file system; the first file system that has it counts.
@@ -86,19 +120,18 @@ pub fn find(disk: impl ReadAt + 'static, path: &Path) -> io::Result<FileSought> 
     let mut sought = FileSought { file: None, searched: Vec::new(), skipped: Vec::new() };
     for (first, length) in volumes(&disk, size)? {
         let part = Part { disk: Rc::clone(&disk), start: first * SECTOR, length, position: 0 };
-        let (holds, kind) = part.look()?;
-        let volume = Volume { first, holds };
-        let found = match kind {
-            Some(Kind::Ext) => in_ext(part, path),
-            Some(Kind::Fat) => in_fat(part, path),
-            // Nothing is there, or nothing that holds files.
-            None if matches!(holds, "nothing" | "swap space" | "GRUB") => continue,
-            None => {
+        let volume = Volume { first, holds: part.look()? };
+        let found = match volume.holds {
+            Holds::Ext => in_ext(part, path),
+            Holds::Fat => in_fat(part, path),
+            // No files are there.
+            Holds::Nothing | Holds::Swap => continue,
+            Holds::Xfs | Holds::Btrfs | Holds::Lvm | Holds::Luks | Holds::Iso9660 | Holds::Unknown => {
                 sought.skipped.push(volume);
                 continue;
             }
         };
-        sought.searched.push(volume.clone());
+        sought.searched.push(volume);
         if let Some((mode, owner, content)) = found? {
             sought.file = Some(FileFound { on: volume, mode, owner, content });
             break;
@@ -107,17 +140,18 @@ pub fn find(disk: impl ReadAt + 'static, path: &Path) -> io::Result<FileSought> 
     Ok(sought)
 }
 
-/// Returns first sector and size in bytes of each part of a disk: its partitions, or the whole disk.
+/// Returns first sector and size in bytes of each part of a disk that can hold files: its partitions, or the whole disk.
 fn volumes<D: ReadAt>(disk: &Rc<RefCell<D>>, size: u64) -> io::Result<Vec<(u64, u64)>> {
     let whole = Part { disk: Rc::clone(disk), start: 0, length: size, position: 0 };
-    if whole.look()?.1.is_some() {
+    if matches!(whole.look()?, Holds::Ext | Holds::Fat) {
         return Ok(vec![(0, size)]);
     }
     let head = whole.head(u64::from(HEAD))?;
     let Ok(layout) = layout(&head, size) else { return Ok(vec![(0, size)]) };
     let on_disk = layout.partitions.iter().filter(|partition| {
-        // One beyond the end of the disk cannot be read.
-        partition.first <= partition.last
+        // One beyond the end of the disk cannot be read, and a BIOS boot partition holds a program.
+        partition.role != Role::BiosBoot
+            && partition.first <= partition.last
             && partition.last.checked_mul(SECTOR).is_some_and(|last| last < size)
     });
     Ok(on_disk.map(|partition| (partition.first, (partition.last - partition.first + 1) * SECTOR)).collect())
@@ -197,34 +231,31 @@ impl<D: ReadAt> Part<D> {
         Ok(head)
     }
 
-    /// Returns what it holds, and how that is read.
-    fn look(&self) -> io::Result<(&'static str, Option<Kind>)> {
+    /// Tells what it holds, by the signs of each format.
+    fn look(&self) -> io::Result<Holds> {
         let head = self.head(SIGNS)?;
         let has = |place: usize, sign: &[u8]| head.get(place..).is_some_and(|rest| rest.starts_with(sign));
-        // Superblock and its magic number (Documentation/filesystems/ext4/super.rst of Linux).
+        // The magic number of the superblock (Documentation/filesystems/ext4/super.rst of Linux).
         let found = if has(1024 + 0x38, &[0x53, 0xef]) {
-            ("ext4", Some(Kind::Ext))
+            Holds::Ext
         } else if has(510, &[0x55, 0xaa]) && (has(0x36, b"FAT") || has(0x52, b"FAT32")) {
-            ("FAT", Some(Kind::Fat))
+            Holds::Fat
         } else if has(0, b"XFSB") {
-            ("XFS", None)
+            Holds::Xfs
         } else if has(0x1_0040, b"_BHRfS_M") {
-            ("btrfs", None)
+            Holds::Btrfs
         } else if has(512, b"LABELONE") {
-            ("LVM", None)
+            Holds::Lvm
         } else if has(0, b"LUKS\xba\xbe") {
-            ("LUKS", None)
+            Holds::Luks
         } else if has(4086, b"SWAPSPACE2") {
-            ("swap space", None)
+            Holds::Swap
         } else if has(0x8001, b"CD001") {
-            ("ISO 9660", None)
-        } else if has(0, &[0x52, 0xbf]) || has(0, &[0x52, 0xe8]) {
-            // The core of GRUB, in a BIOS boot partition.
-            ("GRUB", None)
+            Holds::Iso9660
         } else if head.iter().all(|byte| *byte == 0) {
-            ("nothing", None)
+            Holds::Nothing
         } else {
-            ("", None)
+            Holds::Unknown
         };
         Ok(found)
     }
@@ -356,7 +387,7 @@ mod tests {
         // A link that is absolute is one within its file system.
         assert_eq!(found("/etc/init.d/name").unwrap().content, b"node1.lab\n");
         let file = found("/efi/GRUB.CFG").unwrap();
-        assert_eq!((file.on.holds, file.mode, &file.content[..]), ("FAT", None, &b"set timeout=0"[..]));
+        assert_eq!((file.on.holds, file.mode, &file.content[..]), (Holds::Fat, None, &b"set timeout=0"[..]));
         assert_eq!(found("/etc").unwrap().content, b"");
         assert_eq!(found("/etc/hostname/none"), None);
         let sought = find(disk, Path::new("/etc/none")).unwrap();

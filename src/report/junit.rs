@@ -159,6 +159,22 @@ mod tests {
     }
 
     #[test]
+    fn the_evidence_of_a_missed_check_is_in_its_case() {
+        let mut report = examples::missed();
+        let missed = report.verdicts.iter_mut().find_map(|verdict| match &mut verdict.outcome {
+            Outcome::Missed { output, .. } => Some(output),
+            _ => None,
+        });
+        *missed.unwrap() = vec!["node b: Ready is Unknown: kubelet stopped".to_owned()];
+        let xml = junit(&[report]);
+        let case = xml.split("<testcase ").find(|case| case.contains("kubelet stopped")).unwrap();
+        assert!(
+            case.contains("<failure ") && case.contains("<system-out>node b: Ready is Unknown"),
+            "{case}"
+        );
+    }
+
+    #[test]
     fn a_property_has_one_value() {
         let mut report = examples::met();
         report.parts.insert("dryrack".to_owned(), report.version.clone());

@@ -61,6 +61,6 @@ impl ShownCertificate {
 
 /// Returns the text of an address in a certificate (RFC 5280, section 4.2.1.6).
 fn address(bytes: &[u8]) -> Option<String> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(|bytes| std::net::IpAddr::from(bytes));
+    let v4 = <[u8; 4]>::try_from(bytes).map(std::net::IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(Into::into)).ok().map(|address| address.to_string())
 }

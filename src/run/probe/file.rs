@@ -85,7 +85,7 @@ mod tests {
     use super::*;
     use crate::lab::Pattern;
     use crate::name::DiskName;
-    use crate::node::file_system::FileFound;
+    use crate::node::file_system::{FileFound, Holds};
 
     #[test]
     fn a_file_on_a_disk_is_compared() {
@@ -99,17 +99,18 @@ mod tests {
                 owner: owner.map(str::to_owned),
             },
         };
-        let [fat, ext] = [("FAT", 2048), ("ext4", 4096)].map(|(holds, first)| Volume { first, holds });
-        let xfs = Volume { first: 8192, holds: "XFS" };
+        let [fat, ext] =
+            [(Holds::Fat, 2048), (Holds::Ext, 4096)].map(|(holds, first)| Volume { first, holds });
+        let xfs = Volume { first: 8192, holds: Holds::Xfs };
         let of = |on: &Volume, mode, owner| FileSought {
-            file: Some(FileFound { on: on.clone(), mode, owner, content: b"Welcome\n".to_vec() }),
-            searched: vec![fat.clone(), ext.clone()],
+            file: Some(FileFound { on: *on, mode, owner, content: b"Welcome\n".to_vec() }),
+            searched: vec![fat, ext],
             skipped: Vec::new(),
         };
         let none = |searched: &[&Volume], skipped: &[&Volume]| FileSought {
             file: None,
-            searched: searched.iter().map(|volume| (*volume).clone()).collect(),
-            skipped: skipped.iter().map(|volume| (*volume).clone()).collect(),
+            searched: searched.iter().map(|volume| **volume).collect(),
+            skipped: skipped.iter().map(|volume| **volume).collect(),
         };
         let on_ext = || of(&ext, Some(0o644), Some((0, 0)));
         let on_fat = || of(&fat, None, None);
