@@ -7,6 +7,9 @@ use crate::config::keys::{self, Key, NAME};
 use crate::diag::{self, Code, nearest};
 use crate::report::{self, exit};
 
+/// How many keys of one name are shown.
+const SHOWN: usize = 6;
+
 /// Explain a diagnostic, as in `dryrack explain L105`, or a key of the lab file, as in `dryrack explain node.disk`
 ///
 /// `dryrack explain keys` lists all keys; `dryrack man lab` is the manual page with all of them.
@@ -45,7 +48,17 @@ pub(super) fn run(args: &Args) -> Result<u8, Stop> {
         let hint = Some("`dryrack explain` lists every code");
         return Err(Stop::new(exit::WRONG, format!("unknown code `{what}`"), hint));
     }
+    let called: Vec<_> = keys
+        .iter()
+        .filter(|key| key.path.rsplit('.').next() == Some(what))
+        .map(|key| format!("`{}`", key.path))
+        .collect();
     let hint = match nearest(what, keys.iter().map(|key| key.path.as_str())) {
+        _ if !called.is_empty() => {
+            let more = called.len().saturating_sub(SHOWN);
+            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+            format!("keys of this name: {}{more}", called[..called.len().min(SHOWN)].join(", "))
+        }
         Some(near) => format!("did you mean `{near}`?"),
         None => "`dryrack explain keys` lists every key, `dryrack explain` every code".to_owned(),
     };
