@@ -1,4 +1,4 @@
-//! The cluster of `labs/kubernetes` on hosts, as it is and with one thing broken.
+//! The cluster of `labs/kubernetes` on hosts, as it is and with one thing broken, and that of `labs/typhoon`.
 //!
 //! Its image is compiled for minutes, so `ci/nightly slow` runs these tests.
 
@@ -63,6 +63,17 @@ fn cluster(broken: Option<&str>) -> (Option<i32>, String) {
 fn the_cluster_on_hosts_is_ready() {
     let (code, said) = cluster(None);
     assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+#[ignore = "takes minutes: ci/nightly slow/typhoon_ends_with_a_cluster"]
+fn typhoon_ends_with_a_cluster() {
+    let home = Home::new();
+    let folder = labs().join("typhoon");
+    let overlay = folder.join("kubernetes.toml");
+    let tried = run(home.dryrack(["test", path(&folder), "--on"]).arg(&overlay));
+    assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
+    home.assert_clean(GRACE, "typhoon");
 }
 
 #[test]
