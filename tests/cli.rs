@@ -583,7 +583,7 @@ fn keys_are_explained() {
     --- stderr
     error: `nodes` is no code and no key of the lab file
 
-    hint: did you mean `node`?
+    hint: keys of this name: `expect.NAME.nodes`, `expect.NAME.that.kubernetes.nodes`, `action.NAME.nodes`
     --- exit code 2
     ");
     let all = check(&home, &["explain", "keys"]);
