@@ -23,6 +23,10 @@ const SIGNS: u64 = 65 * 1024;
 /// The size of a piece of FAT that is read at once.
 const PIECE: u64 = 16 * 1024;
 
+/// How often FAT is read for one file: a folder whose chain of clusters is a circle has no end. An entry takes about a
+/// dozen reads.
+const READS: u32 = 1 << 20;
+
 /// A disk that can be read at any place.
 pub trait ReadAt {
     /// Returns its size in bytes.
@@ -191,7 +195,10 @@ fn in_ext<D: ReadAt + 'static>(part: Part<D>, path: &Path) -> io::Result<Option<
 }
 
 fn in_fat<D: ReadAt>(part: Part<D>, path: &Path) -> io::Result<Option<Parts>> {
-    let system = fatfs::FileSystem::new(Pieces { part, piece: Vec::new(), at: 0 }, fatfs::FsOptions::new())?;
+    let system = fatfs::FileSystem::new(
+        Pieces { part, piece: Vec::new(), at: 0, reads: READS },
+        fatfs::FsOptions::new(),
+    )?;
     let root = system.root_dir();
     let path = path.to_string_lossy();
     let path = path.trim_matches('/');
@@ -273,10 +280,16 @@ struct Pieces<D> {
     piece: Vec<u8>,
     /// Where the piece is.
     at: u64,
+    /// How many reads are left.
+    reads: u32,
 }
 
 impl<D: ReadAt> Read for Pieces<D> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let Some(reads) = self.reads.checked_sub(1) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "its chains of clusters have no end"));
+        };
+        self.reads = reads;
         let position = self.part.position;
         let is_in = |at: u64, piece: &[u8]| (at..at + piece.len() as u64).contains(&position);
         if !is_in(self.at, &self.piece) {
@@ -421,5 +434,29 @@ mod tests {
         // The first group descriptors and inodes.
         broken[10240 * 512 + 4096..10240 * 512 + (1 << 20)].fill(0xff);
         find(broken, Path::new("/etc/hostname")).unwrap_err();
+    }
+
+    #[test]
+    fn a_folder_without_an_end_is_an_error() {
+        let mut volume = std::io::Cursor::new(vec![0; 8 << 20]);
+        let options =
+            fatfs::FormatVolumeOptions::new().fat_type(fatfs::FatType::Fat16).bytes_per_cluster(512);
+        fatfs::format_volume(&mut volume, options).unwrap();
+        let system = fatfs::FileSystem::new(&mut volume, fatfs::FsOptions::new()).unwrap();
+        system.root_dir().create_dir("EFI").unwrap().create_file("grub.cfg").unwrap();
+        system.unmount().unwrap();
+        let mut disk = volume.into_inner();
+        let number = |at: usize| usize::from(u16::from_le_bytes([disk[at], disk[at + 1]]));
+        let fat = number(14) * 512;
+        let clusters = fat + usize::from(disk[16]) * number(22) * 512 + number(17) * 32;
+        // The last cluster of the folder has no end of the folder and is followed by its first (cluster 2).
+        let last = (2..).find(|cluster| disk[fat + 2 * cluster + 1] == 0xff).unwrap();
+        disk[fat + 2 * last..fat + 2 * last + 2].copy_from_slice(&[2, 0]);
+        for entry in disk[clusters + (last - 2) * 512..][..512].chunks_mut(32).filter(|entry| entry[0] == 0) {
+            // As if it was deleted.
+            entry[0] = 0xe5;
+        }
+        let error = find(disk, Path::new("/EFI/none")).unwrap_err();
+        assert_eq!(error.to_string(), "its chains of clusters have no end");
     }
 }

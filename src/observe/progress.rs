@@ -118,6 +118,9 @@ impl Progress {
             },
             Known::DnsAnswered { name, .. } => self.is_first(("dns", name)),
             Known::NtpAnswered { .. } => self.is_first("ntp"),
+            Known::RouterSolicited { network } => self.is_first(("router", network)),
+            Known::AddressLearned { address, .. } => self.is_first(("address", address)),
+            Known::TlsOffered { server, .. } => self.is_first(("tls", server)),
             Known::PoweredOn {}
             | Known::Reset { .. }
             | Known::BootSeen {}

@@ -35,6 +35,15 @@ expect.page = { survives = { power-off = "each" }, that = { tcp = 80 } }
 }
 
 #[test]
+fn what_comes_after_waits_for_the_last_return() {
+    let more = r#"expect.page = { survives = { power-off = ["a", "a"] }, that = { tcp = 80 } }
+expect.later = { after = "page", that = { tcp = 81 } }
+action.then = { after = "page", nodes = ["a"], do = { power = "reset" } }
+"#;
+    assert_snapshot!(life(&lab(&format!("{BASE}node.b.profile = \"tiny\"\n{more}"))));
+}
+
+#[test]
 fn etcd_has_a_healthy_member_less() {
     let more = r#"expect.three = { survives = { power-off = ["a"] }, that = { etcd = { members = 3 } } }"#;
     assert_snapshot!(life(&lab(&format!("{BASE}{more}"))));
@@ -64,6 +73,8 @@ expect.etcd = { progress = "2m", that = { etcd = { members = 3 } } }
 expect.some = { progress = "2m", quorum = 1, that = { tcp = 80 } }
 expect.short = { progress = "2m", within = "1m", that = { tcp = 80 } }
 expect.zero = { progress = "0s", that = { tcp = 80 } }
+host.deploy.nic.lan.address = "10.0.0.9"
+expect.host = { nodes = ["deploy"], progress = "2m", that = { tcp = 80 } }
 "#
     ));
 }

@@ -78,7 +78,7 @@ impl Check<'_> {
             _ => nodes,
         };
         let quorum = self.quorum(raw, check, nodes.len());
-        let progress = self.progress(raw, sense, check, within);
+        let progress = self.progress(raw, sense, check, within, &nodes);
         let check = checked?;
         Some(Expectation { name: name?, nodes, after, within, holds, progress, quorum, sense, check })
     }
@@ -206,6 +206,7 @@ impl Check<'_> {
         sense: Polarity,
         check: Option<&Located<RawCheck>>,
         within: Option<Duration>,
+        nodes: &[NodeName],
     ) -> Option<Duration> {
         let Located { value: Text(Lasting(progress)), span } = raw.progress.given()?;
         let of_one_node = !matches!(
@@ -216,6 +217,8 @@ impl Check<'_> {
             "`progress` has no effect with `never`"
         } else if !of_one_node || !raw.quorum.is_missing() {
             "`progress` is about one node, and this is judged for several together"
+        } else if !nodes.is_empty() && nodes.iter().all(|node| self.raw.host.get(node.as_str()).is_some()) {
+            "the progress of a host is not known"
         } else if within.is_some_and(|within| *progress >= within) {
             "`within` is over before that"
         } else {

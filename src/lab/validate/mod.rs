@@ -32,6 +32,7 @@ mod zone;
 
 use std::collections::BTreeMap;
 
+use self::survives::Life;
 use super::{Capture, Check as Checked, Lab, LabEnvironment, ObservedCheck, Origins};
 use crate::config::{Field, Located, RawCapture, RawLab, Text};
 use crate::diag::{Code, Diagnostic, Span};
@@ -73,18 +74,24 @@ impl Check<'_> {
         let drafts = self.nodes(&networks);
         self.zones(&networks, &drafts);
         let mut expectations = self.expectations();
-        let nodes: BTreeMap<_, _> = drafts
+        let mut nodes: BTreeMap<_, _> = drafts
             .into_iter()
             .map(|draft| self.finish(draft, &profiles, &expectations))
             .map(|node| (node.name.clone(), node))
             .collect();
         self.memory_of_all(&nodes);
-        let hosts = self.hosts(&networks, &nodes, &expectations);
+        let mut hosts = self.hosts(&networks, &nodes, &expectations);
         self.reserve_for_hosts(&hosts, &nodes, &mut networks);
         self.probed_from(&mut networks, &hosts);
-        let processes = self.processes(&networks, &expectations);
+        let mut processes = self.processes(&networks, &expectations);
         let mut actions = self.actions(action::Machines { nodes: &nodes, hosts: &hosts }, &expectations);
-        self.survived(&nodes, &mut expectations, &mut actions);
+        self.survived(&mut Life {
+            nodes: &mut nodes,
+            hosts: &mut hosts,
+            processes: &mut processes,
+            expectations: &mut expectations,
+            actions: &mut actions,
+        });
         self.cycles();
         // The exit of a process cannot be awaited before its start.
         for expectation in expectations.values_mut() {

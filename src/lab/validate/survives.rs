@@ -6,22 +6,54 @@ use std::time::Duration;
 use super::{Check, Span};
 use crate::config::{Located, RawSurvives};
 use crate::lab::{
-    Action, Check as Checked, Chosen, Deed, Expectation, Node, Polarity, PowerAction, ProbedCheck,
+    Action, Check as Checked, Chosen, Deed, Expectation, Host, Node, Polarity, PowerAction, ProbedCheck,
+    Process, Start,
 };
-use crate::name::{ActionName, ExpectName, NodeName, Trigger};
+use crate::name::{ActionName, ExpectName, NodeName, ProcessName, Trigger};
 
 /// The nodes of the expectation.
 const EACH: &str = "each";
 
+/// What comes one after the other in a lab.
+pub(super) struct Life<'a> {
+    pub nodes: &'a mut BTreeMap<NodeName, Node>,
+    pub hosts: &'a mut BTreeMap<NodeName, Host>,
+    pub processes: &'a mut BTreeMap<ProcessName, Process>,
+    pub expectations: &'a mut BTreeMap<ExpectName, Expectation>,
+    pub actions: &'a mut BTreeMap<ActionName, Action>,
+}
+
+impl Life<'_> {
+    /// Lets what comes after an expectation come after another trigger.
+    fn postpone(&mut self, expectation: &ExpectName, to: &Trigger) {
+        let is_it = |after: &&mut Trigger| matches!(after, Trigger::Expect(name) if name == expectation);
+        let starts = self.nodes.values_mut().map(|node| &mut node.start);
+        let starts = starts.chain(self.hosts.values_mut().map(|host| &mut host.start));
+        let starts = starts.filter_map(|start| match start {
+            Start::After(after) => Some(after),
+            Start::WithLab | Start::Manual => None,
+        });
+        let processes = self.processes.values_mut().filter_map(|process| process.after.as_mut());
+        let expectations = self.expectations.values_mut().filter_map(|expect| expect.after.as_mut());
+        let actions = self.actions.values_mut().filter_map(|action| action.after.as_mut());
+        for after in starts.chain(processes).chain(expectations).chain(actions).filter(is_it) {
+            *after = to.clone();
+        }
+    }
+}
+
+/// The actions and expectations of losses and returns.
+#[derive(Default)]
+struct Losses {
+    expectations: BTreeMap<ExpectName, Expectation>,
+    actions: BTreeMap<ActionName, Action>,
+}
+
 impl Check<'_> {
     /// Adds the actions and expectations for which `survives` is short: node after node loses its power, what is left
-    /// meets the expectation, the node comes back, and all meet it.
-    pub(super) fn survived(
-        &mut self,
-        nodes: &BTreeMap<NodeName, Node>,
-        expectations: &mut BTreeMap<ExpectName, Expectation>,
-        actions: &mut BTreeMap<ActionName, Action>,
-    ) {
+    /// meets the expectation, the node comes back, and all meet it. What comes after the expectation waits for all of
+    /// that: it would meet a lab with a node less.
+    pub(super) fn survived(&mut self, life: &mut Life<'_>) {
         for (key, raw) in &self.raw.expect.entries {
             let Some(Located { value: survives, span }) = raw.as_ref().and_then(|raw| raw.survives.given())
             else {
@@ -29,16 +61,17 @@ impl Check<'_> {
             };
             let name = key.value.parse::<ExpectName>().ok();
             // One that is wrong has been reported.
-            let Some(of) = name.and_then(|name| expectations.get(&name).cloned()) else { continue };
-            let Some(lost) = self.lost(survives, span, &of, nodes) else { continue };
-            let mut after = Trigger::Expect(of.name.clone());
-            for node in lost {
-                let Some(part) = self.without(&of, &node, span) else { break };
-                let Some(next) = self.lose(&of, part, &node, after, span, expectations, actions) else {
-                    break;
-                };
-                after = next;
-            }
+            let Some(of) = name.and_then(|name| life.expectations.get(&name).cloned()) else { continue };
+            let Some(lost) = self.lost(survives, span, &of, life.nodes) else { continue };
+            let mut losses = Losses::default();
+            let last = lost.iter().try_fold(Trigger::Expect(of.name.clone()), |after, node| {
+                let part = self.without(&of, node, span)?;
+                self.lose(&of, part, node, after, span, life, &mut losses)
+            });
+            let Some(last) = last else { continue };
+            life.postpone(&of.name, &last);
+            life.expectations.append(&mut losses.expectations);
+            life.actions.append(&mut losses.actions);
         }
     }
 
@@ -78,7 +111,13 @@ impl Check<'_> {
             words => {
                 let named: Option<Vec<_>> =
                     words.iter().map(|word| self.subject_named(&word.value, &word.span)).collect();
-                named?
+                let mut lost: Vec<NodeName> = Vec::new();
+                for node in named? {
+                    if !lost.contains(&node) {
+                        lost.push(node);
+                    }
+                }
+                lost
             }
         };
         if lost.is_empty() {
@@ -115,8 +154,8 @@ impl Check<'_> {
         lost: &NodeName,
         after: Trigger,
         span: &Span,
-        expectations: &mut BTreeMap<ExpectName, Expectation>,
-        actions: &mut BTreeMap<ActionName, Action>,
+        life: &Life<'_>,
+        losses: &mut Losses,
     ) -> Option<Trigger> {
         let [off, on] = [format!("{}-without-{lost}", of.name), format!("{}-with-{lost}", of.name)];
         let action = |name: &str, after, power| {
@@ -142,16 +181,16 @@ impl Check<'_> {
             );
             return None;
         };
-        let is_taken = [&without, &with].iter().any(|expect| expectations.contains_key(&expect.name))
-            || [&off_action, &on_action].iter().any(|action| actions.contains_key(&action.name));
+        let is_taken = [&without, &with].iter().any(|expect| life.expectations.contains_key(&expect.name))
+            || [&off_action, &on_action].iter().any(|action| life.actions.contains_key(&action.name));
         if is_taken {
             let what = format!("`survives` adds `{off}` and `{on}`, and the lab has one of them already");
             self.bad_check(span, what, "rename it");
             return None;
         }
         let last = Trigger::Expect(with.name.clone());
-        expectations.extend([without, with].map(|expect| (expect.name.clone(), expect)));
-        actions.extend([off_action, on_action].map(|action| (action.name.clone(), action)));
+        losses.expectations.extend([without, with].map(|expect| (expect.name.clone(), expect)));
+        losses.actions.extend([off_action, on_action].map(|action| (action.name.clone(), action)));
         Some(last)
     }
 }
