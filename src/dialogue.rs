@@ -9,7 +9,7 @@ mod follow;
 use serde::Serialize;
 
 use self::facts::Fact;
-use crate::event::{Event, RunTime};
+use crate::event::{Certainty, Event, Finding, RunTime, Stage};
 
 /// How many events of a boot are considered.
 const MOST: usize = 4096;
@@ -25,6 +25,28 @@ pub struct Divergence {
     pub missing: String,
 }
 
+impl Divergence {
+    /// Tells whether it is of the dialogue of an operating system.
+    pub fn is_of_system(&self) -> bool {
+        self.dialogue.starts_with("operating system")
+    }
+
+    /// Returns it as a finding of a machine that is at a stage.
+    pub fn finding(&self, stage: Stage) -> Finding {
+        Finding {
+            id: "first-missing".to_owned(),
+            title: format!("the usual dialogue of {} stopped", self.dialogue),
+            certainty: Certainty::Unexplained,
+            stage,
+            cause: format!("After {} the first step that did not come: {}.", self.after, self.missing),
+            fix: Vec::new(),
+            place: None,
+            evidence: Vec::new(),
+            reference: Vec::new(),
+        }
+    }
+}
+
 /// Reads the events of one boot of one machine.
 #[derive(Debug, Default)]
 pub struct Dialogue {
@@ -37,6 +59,11 @@ impl Dialogue {
         if self.facts.len() < MOST {
             self.facts.extend(Fact::of(event));
         }
+    }
+
+    /// Tells whether only what the machine sent was captured.
+    pub fn is_one_direction(&self) -> bool {
+        follow::one_direction(&self.facts).is_some()
     }
 
     /// Returns the first step that did not come; nothing if all came, or if no dialogue is known that begins like this.

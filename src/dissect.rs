@@ -120,6 +120,8 @@ impl Link {
 pub struct Frame<'a> {
     /// When it was captured.
     pub at: RunTime,
+    /// Its number in the capture, counted from 1, if it has one.
+    pub number: Option<u64>,
     /// Index of the network.
     pub segment: usize,
     /// What it begins with.
@@ -139,6 +141,8 @@ pub struct Seen {
     pub node: Option<NodeName>,
     /// The exchange that it is part of, if any.
     pub exchange: Option<Exchange>,
+    /// The number of the frame that showed it; none where only the time passed.
+    pub frame: Option<u64>,
     /// What happened.
     pub known: Known,
 }
@@ -210,6 +214,7 @@ impl Dissector {
         if frame.segment >= self.world.segments() {
             return frame.bytes.len();
         }
+        self.news.frame = frame.number;
         let opened = link::open(&frame);
         let hop = Hop { at: frame.at, segment: frame.segment, from: opened.from };
         let (mut context, protocols) = self.split(seen);
@@ -237,6 +242,7 @@ impl Dissector {
 
     /// Lets time pass: requests turn out to be unanswered, transfers to have stopped.
     pub fn pass(&mut self, now: RunTime, seen: &mut Vec<Seen>) {
+        self.news.frame = None;
         let (mut context, protocols) = self.split(seen);
         protocols.tftp.expire(&mut context, now);
         protocols.tcp.expire(&mut context, now);

@@ -7,6 +7,7 @@ mod emitter;
 #[cfg(test)]
 pub(crate) mod examples;
 mod exchange;
+mod finding;
 mod kinds;
 mod rate_limit;
 mod read;
@@ -18,6 +19,7 @@ mod words;
 
 pub use emitter::{Emitter, Instant};
 pub use exchange::Exchange;
+pub use finding::{Finding, FindingEvidence};
 pub use kinds::{Delivery, Known, LearnedFrom, Protocol, RouterSeen};
 pub(crate) use rate_limit::RateLimit;
 pub use read::{ReadError, Recorded, read};
@@ -26,8 +28,9 @@ pub use text::{Ago, Size};
 pub use time::{RunTime, UnixSeconds};
 pub use waits::Waits;
 pub use words::{
-    DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, ScreenMode,
-    Service, Severity, Source, StopState, TftpMode, TftpOutcome, Transport, UnreachableCause,
+    Certainty, Channel, DhcpClient, DhcpMessage, DnsCode, Facility, FileFormat, FileRole, LearnedBy,
+    PowerCause, RpcCode, ScreenMode, Service, Severity, Source, StopState, TftpMode, TftpOutcome, Transport,
+    UnreachableCause,
 };
 
 use jiff::Timestamp;
@@ -67,6 +70,9 @@ pub struct Event {
     /// The exchange that it is part of, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
+    /// The number of the frame in the capture that shows it, counted from 1, if a frame does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u64>,
     /// What happened.
     #[serde(flatten)]
     pub kind: Kind,
@@ -80,19 +86,20 @@ struct RecordedEvent {
     source: Option<Source>,
     node: Option<NodeName>,
     exchange: Option<Exchange>,
+    frame: Option<u64>,
     #[serde(flatten)]
     kind: Kind,
 }
 
 impl From<RecordedEvent> for Event {
     fn from(recorded: RecordedEvent) -> Self {
-        let RecordedEvent { at, wall, source, node, exchange, kind } = recorded;
+        let RecordedEvent { at, wall, source, node, exchange, frame, kind } = recorded;
         // Format 1 has no source.
         let source = source.unwrap_or_else(|| match &kind {
             Kind::Known(known) => known.usual_source(),
             Kind::Unknown { .. } => Source::Run,
         });
-        Self { at, wall, source, node, exchange, kind }
+        Self { at, wall, source, node, exchange, frame, kind }
     }
 }
 
@@ -100,7 +107,7 @@ impl Event {
     /// Creates an event of the run itself.
     pub fn of_run(now: Instant, node: Option<NodeName>, known: Known) -> Self {
         let Instant { at, wall } = now;
-        Self { at, wall, source: Source::Run, node, exchange: None, kind: known.into() }
+        Self { at, wall, source: Source::Run, node, exchange: None, frame: None, kind: known.into() }
     }
 }
 

@@ -24,6 +24,7 @@ guides! {
     expectations = "expectations",
     kubernetes = "kubernetes",
     lives = "lives",
+    findings = "findings",
     ci = "ci",
     without_root = "without-root",
     traces = "traces",

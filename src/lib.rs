@@ -13,6 +13,7 @@ pub mod matchbox;
 pub mod name;
 
 pub mod config;
+pub mod diagnose;
 #[cfg(not(fuzzing))]
 pub mod dialogue;
 pub mod dissect;

@@ -38,7 +38,8 @@ use serde::{Deserialize, Serialize};
 use self::exchanges::Exchanges;
 use self::stage::Clue;
 use crate::event::{
-    Ago, BootSources, BootedFrom, Event, Kind, Known, PowerCause, RunTime, Size, Source, Stage, StopState,
+    Ago, BootSources, BootedFrom, Event, Finding, Kind, Known, PowerCause, RunTime, Size, Source, Stage,
+    StopState,
 };
 use crate::name::{ActionName, ExpectName, NodeName, ProcessName};
 
@@ -176,6 +177,9 @@ pub struct NodeView {
     /// Why its expectations can no longer be met: its machine ended unexpectedly, or QEMU stopped it for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead: Option<String>,
+    /// Why it did not come further, the surest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// What it can boot from.
     #[serde(skip)]
     pub boot_sources: BootSources,
@@ -310,6 +314,7 @@ impl NodeView {
             timeline: Vec::new(),
             booted: Vec::new(),
             dead: None,
+            findings: Vec::new(),
             boot_sources: BootSources::default(),
             screen: ScreenView::default(),
             kernel_spoke: false,
@@ -379,6 +384,11 @@ impl NodeView {
                 if self.fetching.as_ref().is_some_and(|fetch| fetch.path == *path) =>
             {
                 self.fetching = None;
+            }
+            Known::Diagnosed { finding } => {
+                self.findings.retain(|known| known.id != finding.id);
+                self.findings.push(Finding::clone(finding));
+                self.findings.sort_by_key(|finding| finding.certainty.clone());
             }
             Known::RunStarted { .. }
             | Known::StepDone { .. }
@@ -554,6 +564,8 @@ impl Snapshot {
             return Concluded { stage: None, booted, telling };
         }
         (view.stage, view.since) = (stage, event.at);
+        // What it has overcome explains nothing any more.
+        view.findings.retain(|finding| stage <= finding.stage);
         view.timeline.push((stage, event.at));
         Concluded { stage: Some(stage), booted, telling }
     }
@@ -686,6 +698,7 @@ impl Snapshot {
             | Known::Booted { .. }
             | Known::Probed { .. }
             | Known::ExpectationDecided { .. }
+            | Known::Diagnosed { .. }
             | Known::Judged { .. }
             | Known::Commanded { .. } => {}
         }

@@ -5,3 +5,4 @@
 pub(crate) mod dhcp;
 pub(crate) mod dhcp6;
 pub(crate) mod dns;
+pub(crate) mod format;

@@ -164,8 +164,8 @@ fn the_help_names_every_verb() {
       generic       Show, create or delete the generic templates of a matchbox
       schema        Print the JSON Schema of the lab file, with every key and its default
       guide         Print a guide, as in `dryrack guide networks`, or list the topics
-      explain       Explain a diagnostic, as in `dryrack explain L105`, or a key of the lab file, as in
-                    `dryrack explain node.disk`
+      explain       Explain a diagnostic (`L105`), a key of the lab file (`node.disk`), or what a
+                    machine printed
       completions   Print the completion script of a shell
       man           Print a manual page, or write all of them into a folder
 
@@ -426,7 +426,8 @@ fn overlays_and_single_keys_are_laid_over_a_lab() {
 fn the_labs_of_the_house_have_nothing_wrong() {
     let home = Home::new();
     // The schema is in the same folder.
-    let labs = fs::read_dir(labs()).expect("labs").flatten().filter(|entry| entry.path().is_dir());
+    let labs = fs::read_dir(labs()).expect("labs").flatten();
+    let labs = labs.filter(|entry| entry.path().join("lab.toml").exists());
     for lab in labs {
         let path = lab.path().display().to_string();
         assert_eq!(json(&home, &["check", "--json", &path]), Value::Array(Vec::new()), "{path}");
@@ -472,6 +473,21 @@ fn no_file_is_too_odd_to_be_checked() {
 }
 
 #[test]
+fn what_a_machine_printed_is_explained() {
+    let home = Home::new();
+    assert_snapshot!(check(&home, &["explain", "040ee119"]));
+    assert_snapshot!(check(&home, &["explain", "pxe-e23"]));
+    assert_snapshot!(check(&home, &["explain", "  NBP filesize is 0 Bytes"]));
+    assert_snapshot!(check(
+        &home,
+        &["explain", "Could not boot image: Exec format error (https://ipxe.org/2e008081)"]
+    ));
+    assert_snapshot!(check(&home, &["explain", "tftp-not-found"]));
+    let all = check(&home, &["explain", "findings"]);
+    assert!(all.lines().count() > 100 && all.contains("no-dhcp-answer  "), "{all}");
+}
+
+#[test]
 fn guides_are_listed_and_printed() {
     let home = Home::new();
     assert_snapshot!(check(&home, &["guide"]), @"
@@ -487,6 +503,7 @@ fn guides_are_listed_and_printed() {
     expectations     Expectations
     kubernetes       Kubernetes
     lives            Lives of labs
+    findings         Findings
     ci               Continuous integration
     without-root     Without root
     traces           Traces
@@ -498,7 +515,7 @@ fn guides_are_listed_and_printed() {
     assert_snapshot!(check(&home, &["guide", "labs"]), @"
     --- stderr
     error: invalid value 'labs' for '[TOPIC]'
-      [possible values: lab-file, networks, images, installs, media, boot-paths, matchbox, processes, hosts, expectations, kubernetes, lives, ci, without-root, traces, import, troubleshooting]
+      [possible values: lab-file, networks, images, installs, media, boot-paths, matchbox, processes, hosts, expectations, kubernetes, lives, findings, ci, without-root, traces, import, troubleshooting]
 
       tip: a similar value exists: 'lab-file'
 
@@ -581,7 +598,7 @@ fn keys_are_explained() {
     ");
     assert_snapshot!(check(&home, &["explain", "nodes"]), @"
     --- stderr
-    error: `nodes` is no code and no key of the lab file
+    error: `nodes` is no code, no key of the lab file, and no sign of a failure that is known
 
     hint: keys of this name: `expect.NAME.nodes`, `expect.NAME.that.kubernetes.nodes`, `action.NAME.nodes`
     --- exit code 2

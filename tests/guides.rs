@@ -235,7 +235,9 @@ fn keep_runs(home: &Home) {
         let from = run.expect("an entry").path();
         let into = home.path().join("runs").join(from.file_stem().expect("a name"));
         fs::create_dir_all(&into).expect("a folder");
-        fs::copy(&from, into.join("events.jsonl")).expect("a copy");
+        let is_report = from.extension().is_some_and(|extension| extension == "json");
+        let name = if is_report { "report.json" } else { "events.jsonl" };
+        fs::copy(&from, into.join(name)).expect("a copy");
     }
 }
 

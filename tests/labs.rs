@@ -1,6 +1,8 @@
 //! The project's own labs, and error handling of runs, with the real program and real machines.
 #![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
 
+#[path = "labs/broken.rs"]
+mod broken;
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 #[path = "labs/gallery.rs"]

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use dryrack::config::Source;
+use dryrack::diag::Diagnostic;
+use dryrack::diagnose::entries;
 use dryrack::image::Library;
-use dryrack::lab::{Lab, LabEnvironment, resolve};
+use dryrack::lab::{Check, Lab, LabEnvironment, ObservedCheck, resolve};
 use dryrack::name::Bytes;
 use dryrack::plan::{Accel, FirmwareFile, HostFacts, Netboots, Plan, Qemu, check_host, plan, read};
 
@@ -42,23 +44,52 @@ fn facts() -> HostFacts {
 
 /// Reads a lab of the gallery; its absolute path is masked.
 fn lab_of(folder: &Path) -> Lab {
+    let (lab, diagnostics) = lab_in(folder, "lab.toml");
+    assert_eq!(diagnostics, [], "{}", folder.display());
+    lab.unwrap()
+}
+
+fn lab_in(folder: &Path, file: &str) -> (Option<Lab>, Vec<Diagnostic>) {
     let name = folder.file_name().unwrap().to_string_lossy();
     let library = Library::new("/cache".into(), vec![folder.join("images")]);
     let gallery = folder.parent().unwrap();
     let exists = |path: &Path| path.strip_prefix("/labs").is_ok_and(|rest| gallery.join(rest).exists());
     let images = library.recipes().map(|(name, recipe)| (name, recipe.unwrap().files.into_keys().collect()));
     let around = LabEnvironment {
-        file: format!("/labs/{name}/lab.toml").into(),
+        file: format!("/labs/{name}/{file}").into(),
         folder: format!("/labs/{name}").into(),
         images: images.collect::<BTreeMap<_, _>>(),
         existing: &exists,
         free_memory: None,
         other_ids: true,
     };
-    let text = Source::new("lab.toml", fs::read(folder.join("lab.toml")).unwrap());
+    let text = Source::new(file, fs::read(folder.join(file)).unwrap());
     let outcome = resolve(&text, &[], &[], &around);
-    assert_eq!(outcome.diagnostics, [], "{name}");
-    outcome.lab.unwrap()
+    (outcome.lab, outcome.diagnostics)
+}
+
+/// A lab that fails is named after its file, runs, and expects the finding that names its failure.
+#[test]
+fn every_broken_lab_is_planned() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("labs/broken");
+    let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut count = 0;
+    for file in files {
+        let Some(name) = file.strip_suffix(".toml") else { continue };
+        let (lab, diagnostics) = lab_in(&folder, &file);
+        let lab = lab.unwrap_or_else(|| panic!("{file}: {diagnostics:?}"));
+        assert_eq!(lab.name.to_string(), name);
+        let expects = |id: &str| {
+            let found = lab.expectations.values().map(|expectation| &expectation.check);
+            found
+                .clone()
+                .any(|check| matches!(check, Check::Observed(ObservedCheck::Finding(of)) if of == id))
+        };
+        assert!(entries().iter().any(|entry| expects(&entry.id)), "{file} expects no finding");
+        plan(&lab, &facts()).unwrap();
+        count += 1;
+    }
+    assert!(count >= 38, "{count}");
 }
 
 fn plan_of(folder: &Path) -> Plan {
@@ -91,7 +122,7 @@ fn the_guide_shows_every_boot_path() {
 fn every_lab_of_the_gallery_is_planned() {
     let gallery = Path::new(env!("CARGO_MANIFEST_DIR")).join("labs");
     let folders = fs::read_dir(gallery).unwrap().map(|entry| entry.unwrap().path());
-    for folder in folders.filter(|folder| folder.is_dir()) {
+    for folder in folders.filter(|folder| folder.join("lab.toml").exists()) {
         let made = plan_of(&folder);
         assert_eq!(made, plan_of(&folder));
         insta::assert_snapshot!(folder.file_name().unwrap().to_string_lossy().into_owned(), made.to_string());
@@ -102,7 +133,7 @@ fn every_lab_of_the_gallery_is_planned() {
 fn every_plan_as_json_is_the_same_plan() {
     let gallery = Path::new(env!("CARGO_MANIFEST_DIR")).join("labs");
     let folders = fs::read_dir(gallery).unwrap().map(|entry| entry.unwrap().path());
-    for folder in folders.filter(|folder| folder.is_dir()) {
+    for folder in folders.filter(|folder| folder.join("lab.toml").exists()) {
         let made = plan_of(&folder);
         let json = serde_json::to_string_pretty(&made).unwrap();
         assert_eq!(json, serde_json::to_string_pretty(&plan_of(&folder)).unwrap());

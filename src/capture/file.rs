@@ -39,13 +39,15 @@ pub(super) struct CaptureFile {
     /// Whether a write has failed, so that nothing can follow.
     is_broken: bool,
     interfaces: usize,
+    /// How many frames were added.
+    frames: u64,
 }
 
 impl CaptureFile {
     /// Begins a file that may have `limit` bytes.
     pub(super) fn new(file: File, limit: u64) -> Self {
         let buffer = pcapng::section();
-        Self { file, buffer, written: 0, limit, is_full: false, is_broken: false, interfaces: 0 }
+        Self { file, buffer, written: 0, limit, is_full: false, is_broken: false, interfaces: 0, frames: 0 }
     }
 
     /// Adds an interface, of whose frames at most `longest` bytes are kept.
@@ -54,11 +56,17 @@ impl CaptureFile {
         self.interfaces += 1;
     }
 
+    /// Returns the number that the next frame will have, unless it cannot be added.
+    pub(super) fn next_number(&self) -> Option<u64> {
+        (!self.is_full).then_some(self.frames + 1)
+    }
+
     /// Adds a frame.
     pub(super) fn packet(&mut self, packet: &Packet<'_>) -> io::Result<Kept> {
         if self.is_full {
             return Ok(Kept::No);
         }
+        self.frames += 1;
         let block = pcapng::packet(packet);
         let statistics = 64 * self.interfaces as u64;
         let end = self.written + (self.buffer.len() + block.len()) as u64 + statistics + RESERVE;

@@ -73,6 +73,8 @@ pub struct SeenFrame<'a> {
     pub network: usize,
     /// When, since 1970.
     pub at: Duration,
+    /// The number that it has in the file, counted from 1, if it is kept.
+    pub number: Option<u64>,
     /// Its bytes from the Ethernet header on, as far as they were read.
     pub data: &'a [u8],
     /// Its length on the wire.
@@ -300,7 +302,7 @@ impl<O: FrameObserver> Recorder<O> {
         // Of all interfaces of the host, only ports of the lab count.
         let network = if index < ports.len() { Some(index) } else { network_of(ports, frame.interface) };
         let Some(network) = network else { return };
-        let seen = SeenFrame { network, at, data: &frame.data, length };
+        let seen = SeenFrame { network, at, number: file.next_number(), data: &frame.data, length };
         let Some(worth) = observer.frame(&seen) else { return };
         let comments = notes.take(at);
         let data = &frame.data[..frame.data.len().min(worth)];

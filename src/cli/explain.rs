@@ -5,18 +5,23 @@ use super::output::{self, Stop};
 use super::table::Table;
 use crate::config::keys::{self, Key, NAME};
 use crate::diag::{self, Code, nearest};
+use crate::diagnose::{self, Entry, Meaning, entries};
 use crate::report::{self, exit};
 
 /// How many keys of one name are shown.
 const SHOWN: usize = 6;
 
-/// Explain a diagnostic, as in `dryrack explain L105`, or a key of the lab file, as in `dryrack explain node.disk`
+/// Explain a diagnostic (`L105`), a key of the lab file (`node.disk`), or what a machine printed
 ///
-/// `dryrack explain keys` lists all keys; `dryrack man lab` is the manual page with all of them.
+/// Codes of iPXE and of PXE firmware are decoded: `dryrack explain 040ee119`, `dryrack explain https://ipxe.org/040ee119`,
+/// `dryrack explain PXE-E18`. A line of a console in quotes is searched for codes and for signs of known failures. The
+/// name of a finding, such as `no-dhcp-answer`, has a page, too. `dryrack explain keys` lists all keys, `dryrack explain
+/// findings` all failures that are known; `dryrack man lab` is the manual page with all keys.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Code of a diagnostic, or a key, with or without the names in it [default: list all codes]
-    #[arg(value_name = "CODE|KEY", add = completions::codes_and_keys())]
+    /// Code of a diagnostic, of iPXE or of PXE firmware; key, with or without the names in it; name of a finding; line of
+    /// a console [default: list all diagnostics]
+    #[arg(value_name = "CODE|KEY|FINDING|LINE", add = completions::codes_and_keys())]
     what: Option<String>,
 }
 
@@ -44,6 +49,19 @@ pub(super) fn run(args: &Args) -> Result<u8, Stop> {
         output::data(&page(key, &keys, output::width()));
         return Ok(exit::MET);
     }
+    if what == "findings" {
+        let lines = entries().iter().map(|entry| format!("{}  {}\n", entry.id, entry.title));
+        output::data(&lines.collect::<String>());
+        return Ok(exit::MET);
+    }
+    if let Some(entry) = diagnose::entry(what) {
+        output::data(&failure(entry, output::width()));
+        return Ok(exit::MET);
+    }
+    if let Some(page) = printed(what, output::width()) {
+        output::data(&page);
+        return Ok(exit::MET);
+    }
     if looks_like_a_code(what) {
         let hint = Some("`dryrack explain` lists every code");
         return Err(Stop::new(exit::WRONG, format!("unknown code `{what}`"), hint));
@@ -62,7 +80,65 @@ pub(super) fn run(args: &Args) -> Result<u8, Stop> {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`dryrack explain keys` lists every key, `dryrack explain` every code".to_owned(),
     };
-    Err(Stop::new(exit::WRONG, format!("`{what}` is no code and no key of the lab file"), Some(hint)))
+    Err(Stop::new(
+        exit::WRONG,
+        format!("`{what}` is no code, no key of the lab file, and no sign of a failure that is known"),
+        Some(hint),
+    ))
+}
+
+/// Returns the page of a failure.
+fn failure(entry: &Entry, width: usize) -> String {
+    let Entry { id, title, cause, fix, reference, .. } = entry;
+    let mut page = format!("{id}\n\n");
+    let plain = |text: &str| diagnose::plain(text);
+    page += &report::paragraph("", "", &format!("{}.", plain(title)), width);
+    page.push('\n');
+    page += &report::paragraph("", "", &plain(cause), width);
+    let mut list = |heading: &str, texts: &[String]| {
+        if !texts.is_empty() {
+            page.extend(["\n", heading, "\n"]);
+            page.extend(texts.iter().map(|text| report::paragraph("  * ", "    ", &plain(text), width)));
+        }
+    };
+    list("in the lab file:", &fix.lab);
+    list("at a server that is not the lab's:", &fix.other);
+    list("see:", reference);
+    page
+}
+
+/// Returns what a line of a console says: its codes, and the failures of which it is a sign.
+fn printed(line: &str, width: usize) -> Option<String> {
+    let codes = diagnose::decode(line);
+    let known: Vec<&Entry> = entries().iter().filter(|entry| entry.knows_line(line)).collect();
+    if codes.is_empty() && known.is_empty() {
+        return None;
+    }
+    let mut page = String::new();
+    for code in &codes {
+        for Meaning { of, meaning, look, parts } in &code.meanings {
+            page.extend([&code.code, " (", of, ")\n\n"]);
+            page += &report::paragraph("  ", "  ", meaning, width);
+            let wide = parts.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+            for (name, says) in parts {
+                let head = format!("  {name:wide$}  ");
+                page += &report::paragraph(&head, &" ".repeat(head.len()), says, width);
+            }
+            page.extend(look.iter().map(|look| report::paragraph("  * ", "    ", look, width)));
+            page.push('\n');
+        }
+    }
+    if let [entry] = known[..] {
+        page += &failure(entry, width);
+    } else if !known.is_empty() {
+        page += "a sign of these failures, of which the network shows which one it is:\n\n";
+        for entry in known {
+            let title = format!("{}: {}", entry.id, diagnose::plain(&entry.title));
+            page += &report::paragraph("  * ", "    ", &title, width);
+        }
+        page += "\n`dryrack explain NAME` explains each of them\n";
+    }
+    Some(page)
 }
 
 fn looks_like_a_code(what: &str) -> bool {

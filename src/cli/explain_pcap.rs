@@ -117,7 +117,9 @@ fn explain<R: Read>(
             continue;
         }
         let length = length as usize;
-        dissector.frame(dissect::Frame { at: now, segment: 0, link: opened, bytes: data, length }, &mut seen);
+        let number = Some(summary.frames);
+        let frame = dissect::Frame { at: now, number, segment: 0, link: opened, bytes: data, length };
+        dissector.frame(frame, &mut seen);
         tell(&mut seen, first, &mut explainer);
     };
     summary.seconds = now.elapsed().as_secs_f64();
@@ -132,9 +134,9 @@ fn explain<R: Read>(
 
 /// Makes events of what was seen.
 fn tell(seen: &mut Vec<Seen>, first: Option<Duration>, explainer: &mut Explainer) {
-    for Seen { at, node, exchange, known } in seen.drain(..) {
+    for Seen { at, node, exchange, frame, known } in seen.drain(..) {
         let wall = first.and_then(|first| wall(first, at)).unwrap_or(Timestamp::UNIX_EPOCH);
-        explainer.apply(&Event { at, wall, source: Source::Wire, node, exchange, kind: known.into() });
+        explainer.apply(&Event { at, wall, source: Source::Wire, node, exchange, frame, kind: known.into() });
     }
 }
 

@@ -9,6 +9,7 @@ use super::output;
 use crate::event::{Event, Kind, Known};
 use crate::name::NodeName;
 use crate::observe::{NodeView, Snapshot};
+use crate::report;
 
 /// Shows a run.
 pub(super) struct RunProgress {
@@ -42,7 +43,11 @@ impl RunProgress {
         {
             bar.set_message(line(view));
         }
-        if is_worth_a_line(event, self.live.is_some()) {
+        if let Kind::Known(Known::Diagnosed { finding }) = &event.kind {
+            let node = event.node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
+            let text = report::finding(finding, output::width());
+            self.say(&format!("{:>7}  {}{node}{}", event.at.to_string(), self.prefix, text.trim_end()));
+        } else if is_worth_a_line(event, self.live.is_some()) {
             let node = event.node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
             self.say(&format!("{:>7}  {}{node}{}", event.at.to_string(), self.prefix, event.kind));
         }
@@ -119,6 +124,7 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::ActionStarted { .. }
         | Known::ActionDone { .. }
         | Known::ActionFailed { .. }
+        | Known::Diagnosed { .. }
         | Known::ExpectationDecided { .. } => true,
         Known::StageReached { .. } => !live,
         Known::RunStarted { .. }

@@ -95,6 +95,9 @@ fn state(lab: LabState) -> &'static str {
     }
 }
 
+/// How many findings of a node are shown.
+const SHOWN_FINDINGS: usize = 3;
+
 fn text(status: &Status, width: usize) -> String {
     let Status {
         lab,
@@ -177,6 +180,13 @@ fn text(status: &Status, width: usize) -> String {
             }
         });
         parts.push(ports.collect());
+    }
+    for (node, view) in &snapshot.nodes {
+        let findings = view.findings.iter().take(SHOWN_FINDINGS);
+        let findings: String = findings.map(|finding| report::finding(finding, width)).collect();
+        if !findings.is_empty() {
+            parts.push(format!("{node}:\n{findings}"));
+        }
     }
     if !verdicts.is_empty() {
         parts.push(report::verdicts(verdicts, now, width));

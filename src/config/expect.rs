@@ -94,6 +94,8 @@ pub enum RawCheck {
     Fetched(Short<RawFetched>),
     /// The node got an address by DHCP: `leased = "10.0.2.1"` names the server.
     Leased(Short<RawLeased>),
+    /// The diagnosis names this failure for the node: `finding = "no-dhcp-answer"`. `dryrack explain findings` lists all.
+    Finding(Located<String>),
     /// A disk of the node holds a system that its firmware can boot, as seen from outside the node.
     Installed(Field<RawInstalled>),
     /// A command in the lab's network namespace has the expected result: `command = "test -e done"`.

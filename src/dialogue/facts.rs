@@ -232,6 +232,7 @@ impl Fact {
             | Known::Booted { .. }
             | Known::Probed { .. }
             | Known::ExpectationDecided { .. }
+            | Known::Diagnosed { .. }
             | Known::Judged { .. }
             | Known::ActionStarted { .. }
             | Known::ActionDone { .. }

@@ -39,7 +39,7 @@ pub(super) fn first_missing(facts: &[Fact]) -> Option<Divergence> {
 
 /// Recognises a capture of one direction: the machine went on as if it was answered, and no answer is there. Of a
 /// transfer by TFTP, what the machine acknowledges is known without the server.
-fn one_direction(facts: &[Fact]) -> Option<Divergence> {
+pub(super) fn one_direction(facts: &[Fact]) -> Option<Divergence> {
     if facts.iter().any(|fact| fact.told.is_answer()) {
         return None;
     }

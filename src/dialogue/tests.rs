@@ -75,6 +75,7 @@ fn web(path: &str, status: u16) -> Known {
         complete: true,
         ms,
         role: None,
+        format: None,
         rule,
         range: None,
         tls: None,

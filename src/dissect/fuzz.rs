@@ -27,6 +27,7 @@ pub(crate) fn frames(data: &[u8]) {
         rest = &tail[bytes.len()..];
         at += u64::from(*pause) * 1_000_000;
         let frame = Frame {
+            number: None,
             at: RunTime::from_nanos(at),
             segment: usize::from(kind >> 7),
             link: LINKS[usize::from(*kind & 0x7f) % LINKS.len()],

@@ -37,11 +37,13 @@ pub(super) enum Topic {
 pub(super) struct News {
     limit: RateLimit<(Option<NodeName>, Topic)>,
     since: RunTime,
+    /// The number of the frame that is being read.
+    pub(super) frame: Option<u64>,
 }
 
 impl Default for News {
     fn default() -> Self {
-        Self { limit: RateLimit::new(BURST, STEADY).of_each(OF_EACH), since: RunTime::START }
+        Self { limit: RateLimit::new(BURST, STEADY).of_each(OF_EACH), since: RunTime::START, frame: None }
     }
 }
 
@@ -58,7 +60,7 @@ impl News {
     ) {
         self.pass(at, seen);
         if self.limit.admit((node.clone(), topic)) {
-            seen.push(Seen { at, node, exchange, known });
+            seen.push(Seen { at, node, exchange, frame: self.frame, known });
         }
     }
 
@@ -79,7 +81,7 @@ impl News {
         }
         seen.extend(omitted.into_iter().map(|(node, count)| {
             let known = Known::Omitted { service: Service::Capture, count };
-            Seen { at: now, node, exchange: None, known }
+            Seen { at: now, node, exchange: None, frame: None, known }
         }));
     }
 

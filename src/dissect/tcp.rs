@@ -623,8 +623,14 @@ mod tests {
                     let mut bytes = Vec::new();
                     if flags { step.syn() } else { step.ack(1) }.write(&mut bytes, payload).unwrap();
                     let length = bytes.len();
-                    let frame =
-                        Frame { at: RunTime::START, segment: 0, link: Link::Ethernet, bytes: &bytes, length };
+                    let frame = Frame {
+                        at: RunTime::START,
+                        number: None,
+                        segment: 0,
+                        link: Link::Ethernet,
+                        bytes: &bytes,
+                        length,
+                    };
                     dissector.frame(frame, &mut Vec::new());
                     most = most.max(dissector.protocols.tcp.memory);
                 }

@@ -72,7 +72,14 @@ fn read<'a>(
 ) -> Vec<Seen> {
     let (mut seen, mut last) = (Vec::new(), 0);
     for (at, bytes) in frames {
-        let frame = Frame { at: RunTime::from_nanos(*at), segment: 0, link, bytes, length: bytes.len() };
+        let frame = Frame {
+            at: RunTime::from_nanos(*at),
+            number: None,
+            segment: 0,
+            link,
+            bytes,
+            length: bytes.len(),
+        };
         assert!(dissector.frame(frame, &mut seen) <= bytes.len());
         last = *at;
     }
@@ -126,7 +133,8 @@ fn heads_are_kept_and_contents_are_not() {
     let (mut all, mut kept) = (0, 0);
     for (at, bytes) in frames(DNSMASQ) {
         let at = RunTime::from_nanos(at);
-        let frame = Frame { at, segment: 0, link: Link::Ethernet, bytes: &bytes, length: bytes.len() };
+        let frame =
+            Frame { at, number: None, segment: 0, link: Link::Ethernet, bytes: &bytes, length: bytes.len() };
         let keep = dissector.frame(frame, &mut Vec::new());
         all += bytes.len();
         kept += keep;
@@ -556,7 +564,7 @@ fn a_flood_of_machines_is_bounded() {
         builder.write(&mut bytes, &request).unwrap();
         let at = RunTime::from_nanos(u64::from(number) * 1000);
         dissector.frame(
-            Frame { at, segment: 0, link: Link::Ethernet, bytes: &bytes, length: bytes.len() },
+            Frame { at, number: None, segment: 0, link: Link::Ethernet, bytes: &bytes, length: bytes.len() },
             &mut seen,
         );
     }

@@ -10,6 +10,7 @@ use super::role;
 use super::{Context, Hop};
 use crate::event::{Exchange, Known, RunTime, Service, TftpMode, TftpOutcome};
 use crate::name::NodeName;
+use crate::wire::format;
 
 const PORT: u16 = 69;
 /// Opcode and block number.
@@ -398,6 +399,8 @@ impl Transfer {
             outcome,
             ms: now.micros_since(self.started) / 1_000,
             role,
+            // A capture without contents has only the lengths.
+            format: (!self.head.is_empty() || self.end == Some((1, 0))).then(|| format::of(&self.head)),
             rule,
             mode: self.mode,
             blksize: has_sent.then(|| u32::try_from(self.block).unwrap_or(u32::MAX)),

@@ -73,10 +73,12 @@ impl Emitter {
         self.send(node.cloned(), Some(exchange), kind.into());
     }
 
-    /// Emits an event that happened at an earlier instant, which is the same on both clocks.
+    /// Emits an event that happened at an earlier instant, which is the same on both clocks. `frame`: the number of the
+    /// frame in the capture that shows it.
     pub fn emit_at(
         &self,
         at: RunTime,
+        frame: Option<u64>,
         exchange: Option<Exchange>,
         node: Option<&NodeName>,
         kind: impl Into<Kind>,
@@ -85,7 +87,8 @@ impl Emitter {
         let (at, ago) = (at.min(now.at), now.at.since(at));
         let earlier = SignedDuration::try_from(ago).ok().and_then(|ago| now.wall.checked_sub(ago).ok());
         let (wall, node) = (earlier.unwrap_or(now.wall), node.cloned());
-        (self.sink)(Event { at, wall, source: self.source.clone(), node, exchange, kind: kind.into() });
+        let (source, kind) = (self.source.clone(), kind.into());
+        (self.sink)(Event { at, wall, source, node, exchange, frame, kind });
     }
 
     /// Returns the current instant on the clock of the run.
@@ -95,7 +98,7 @@ impl Emitter {
 
     fn send(&self, node: Option<NodeName>, exchange: Option<Exchange>, kind: Kind) {
         let Instant { at, wall } = (self.clock)();
-        (self.sink)(Event { at, wall, source: self.source.clone(), node, exchange, kind });
+        (self.sink)(Event { at, wall, source: self.source.clone(), node, exchange, frame: None, kind });
     }
 }
 
@@ -125,7 +128,7 @@ mod tests {
         let emitter =
             Emitter::new(move || now, move |event| sink.lock().unwrap().push(event)).of(Source::Wire);
         for at in [Duration::from_millis(8500), Duration::from_secs(60)] {
-            emitter.emit_at(at.into(), None, None, Known::LabUp {});
+            emitter.emit_at(at.into(), None, None, None, Known::LabUp {});
         }
         let events = events.lock().unwrap();
         let times: Vec<_> = events.iter().map(|event| (event.at.elapsed(), event.wall)).collect();

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::{
-    BootedFrom, Event, FileRole, Kind, Known, LearnedBy, LearnedFrom, RouterSeen, RpcCode, RunTime,
-    ScreenMode, Stage, TftpMode,
+    BootedFrom, Certainty, Channel, Event, FileRole, Finding, FindingEvidence, Kind, Known, LearnedBy,
+    LearnedFrom, RouterSeen, RpcCode, RunTime, ScreenMode, Stage, TftpMode,
 };
 use crate::name::{ActionName, ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
@@ -13,7 +13,7 @@ use crate::name::{ActionName, ExpectName, Mac, NetworkName, NodeName, ProcessNam
 pub(crate) fn event(ms: u64, node: Option<&str>, kind: Known) -> Event {
     let wall = Timestamp::from_millisecond(1_795_000_000_000 + ms as i64).unwrap();
     let (source, node) = (kind.usual_source(), node.map(|name| NodeName::new(name).unwrap()));
-    Event { at: millis(ms), wall, source, node, exchange: None, kind: kind.into() }
+    Event { at: millis(ms), wall, source, node, exchange: None, frame: None, kind: kind.into() }
 }
 
 /// An instant in milliseconds since the start of the run.
@@ -58,6 +58,7 @@ pub(crate) fn tftp(path: &str, outcome: &str) -> Known {
         bytes: 1_000_000,
         ms: 30,
         role: Some(FileRole::Loader),
+        format: None,
         rule: "plan".to_owned(),
         mode: TftpMode::Octet,
         blksize: Some(1468),
@@ -77,6 +78,7 @@ pub(crate) fn http(role: &str, status: u16, complete: bool) -> Known {
         complete,
         ms: 40,
         role: Some(role.into()),
+        format: None,
         rule: "plan".to_owned(),
         range: None,
         tls: None,
@@ -95,6 +97,26 @@ pub(crate) fn probed(expect: &str, ok: bool, seen: &str) -> Known {
     }
 }
 
+/// A finding by its title.
+pub(crate) fn finding(title: &str) -> Finding {
+    Finding {
+        id: "no-dhcp-answer".to_owned(),
+        title: title.to_owned(),
+        certainty: Certainty::Sure,
+        stage: Stage::Firmware,
+        cause: "Nobody answered.".to_owned(),
+        fix: vec!["Start a DHCP server.".to_owned()],
+        place: Some("lab.toml:3 (network.lan.dhcp)".to_owned()),
+        evidence: vec![FindingEvidence {
+            at: millis(3000),
+            channel: Channel::Network,
+            text: "dhcp discover was not answered".to_owned(),
+            frame: Some(7),
+        }],
+        reference: vec!["RFC 2131, section 4.4.1".to_owned()],
+    }
+}
+
 /// An arbitrary event of three nodes and a few expectations, in any order.
 pub(crate) fn any_event() -> impl Strategy<Value = Event> {
     let node = prop::option::of(prop::sample::select(vec!["a", "b", "c"]));
@@ -109,7 +131,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         Just("guest".to_owned()),
     ];
     let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
-    let kind = (0..51u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+    let kind = (0..52u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
         .prop_map(|(which, one, two, flag, number, expect, stage)| {
             let expect = ExpectName::new(expect).unwrap();
             match which {
@@ -249,6 +271,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                 49 => Known::ActionFailed { action: ActionName::new("cut").unwrap(), why: one },
                 46 => Known::MediumSet { drive: one, medium: flag.then_some(two) },
                 50 => Known::DiskWritten { bytes: number },
+                51 => Known::Diagnosed { finding: Box::new(finding(&one)) },
                 44 => Known::CaptureIncomplete { why: one, lost: flag.then_some(number) },
                 26 => Known::Omitted { service: one.as_str().into(), count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },

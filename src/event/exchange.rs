@@ -111,6 +111,7 @@ impl Known {
             | Self::Booted { .. }
             | Self::Probed { .. }
             | Self::ExpectationDecided { .. }
+            | Self::Diagnosed { .. }
             | Self::Judged { .. }
             | Self::ActionStarted { .. }
             | Self::ActionDone { .. }

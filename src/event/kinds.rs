@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::finding::Finding;
 use super::stage::{BootSources, BootedFrom, Stage};
 use super::waits::Waits;
 use super::words::{
-    DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, ScreenMode,
-    Service, Severity, Source, StopState, TftpMode, TftpOutcome, Transport, UnreachableCause,
+    DhcpClient, DhcpMessage, DnsCode, Facility, FileFormat, FileRole, LearnedBy, PowerCause, RpcCode,
+    ScreenMode, Service, Severity, Source, StopState, TftpMode, TftpOutcome, Transport, UnreachableCause,
 };
 use crate::name::{ActionName, ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
@@ -218,6 +219,9 @@ pub enum Known {
         /// Negotiated window size in blocks; `None` if nothing was sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         windowsize: Option<u16>,
+        /// What the file is, by its first bytes, if any were seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        format: Option<FileFormat>,
         /// Packets that were retransmitted.
         #[serde(default)]
         retransmits: u32,
@@ -255,6 +259,9 @@ pub enum Known {
         /// The rule that applied: `plan`, `text`, `root`, `default`, or the reason why nothing is served.
         #[serde(default)]
         rule: String,
+        /// What the body is, by its first bytes, if any were seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        format: Option<FileFormat>,
         /// The ranges that were requested and sent, as `bytes 0-99/1000`; `None` for the whole body.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         range: Option<String>,
@@ -572,6 +579,11 @@ pub enum Known {
         /// What was seen last, or why the expectation failed early.
         seen: String,
     },
+    /// It became clear why a boot does not go on.
+    Diagnosed {
+        /// The failure, with its evidence.
+        finding: Box<Finding>,
+    },
     /// Every expectation that time can decide is decided.
     Judged {
         /// Whether none was missed.
@@ -741,6 +753,7 @@ impl Known {
             | Self::Booted { .. }
             | Self::Probed { .. }
             | Self::ExpectationDecided { .. }
+            | Self::Diagnosed { .. }
             | Self::Judged { .. }
             | Self::ActionStarted { .. }
             | Self::ActionDone { .. }
@@ -812,6 +825,7 @@ impl Known {
             | Self::Booted { .. }
             | Self::Probed { .. }
             | Self::ExpectationDecided { .. }
+            | Self::Diagnosed { .. }
             | Self::Judged { .. }
             | Self::ActionStarted { .. }
             | Self::ActionDone { .. }
@@ -832,6 +846,7 @@ impl Known {
             | Self::StageReached { .. }
             | Self::Booted { .. }
             | Self::ExpectationDecided { .. }
+            | Self::Diagnosed { .. }
             | Self::Judged { .. }
             | Self::ActionStarted { .. }
             | Self::ActionDone { .. }

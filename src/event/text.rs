@@ -147,6 +147,7 @@ impl Known {
             Self::Booted { .. } => "boot",
             Self::Probed { .. } => "probe",
             Self::ExpectationDecided { .. } | Self::Judged { .. } => "expect",
+            Self::Diagnosed { .. } => "finding",
             Self::ActionStarted { .. } | Self::ActionDone { .. } | Self::ActionFailed { .. } => "action",
             Self::Commanded { .. } => "command",
         }
@@ -170,6 +171,7 @@ impl Known {
             | Self::Booted { .. }
             | Self::Probed { .. }
             | Self::ExpectationDecided { .. }
+            | Self::Diagnosed { .. }
             | Self::Judged { .. }
             | Self::ActionStarted { .. }
             | Self::ActionDone { .. }
@@ -461,6 +463,7 @@ impl Known {
                 let of = if nodes.is_empty() { String::new() } else { format!(" of {}", nodes.join(", ")) };
                 format!("{action}: {what}{of}")
             }
+            Self::Diagnosed { finding } => format!("{finding}: {}", tame(&finding.cause)),
             Self::ActionDone { action } => format!("{action}: done"),
             Self::ActionFailed { action, why } => format!("{action}: failed: {why}"),
             Self::Commanded { what } => what.clone(),

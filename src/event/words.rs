@@ -225,6 +225,56 @@ words! {
         Graphics = "graphics",
     }
 
+    /// How sure a finding is.
+    Certainty {
+        /// Two channels show it.
+        Sure = "sure",
+        /// One channel shows it.
+        Possible = "possible",
+        /// The catalogue knows nothing like it: the first step of the usual dialogue that did not come.
+        Unexplained = "unexplained",
+    }
+
+    /// Where evidence of a failure is seen.
+    Channel {
+        /// What was asked and answered on the network.
+        Network = "network",
+        /// The serial console and the screen.
+        Screen = "screen",
+        /// The machine itself: its power, its process, what it is made of.
+        Machine = "machine",
+        /// What a server printed.
+        Log = "log",
+    }
+
+    /// What a file is, by its first bytes.
+    FileFormat {
+        /// A program of UEFI on x86-64.
+        PeX64 = "pe-x64",
+        /// A program of UEFI on 32-bit x86.
+        PeIa32 = "pe-ia32",
+        /// A program of UEFI on 64-bit ARM.
+        PeArm64 = "pe-arm64",
+        /// A kernel of Linux for x86 (bzImage), which may be a program of UEFI as well.
+        Linux = "linux",
+        /// A script of iPXE.
+        Script = "script",
+        /// An HTML page.
+        Html = "html",
+        /// Compressed by gzip, Zstandard, xz or LZ4.
+        Compressed = "compressed",
+        /// A cpio archive.
+        Cpio = "cpio",
+        /// A program of an operating system.
+        Elf = "elf",
+        /// Text.
+        Text = "text",
+        /// Nothing.
+        Empty = "empty",
+        /// Anything else; a loader for a BIOS has no mark.
+        Unknown = "unknown",
+    }
+
     /// The transfer mode of TFTP (RFC 1350).
     TftpMode {
         /// Byte by byte.

@@ -87,6 +87,7 @@ fn observed(check: &ObservedCheck) -> String {
         ObservedCheck::Boots(boots) => count::boots_wanted(boots),
         ObservedCheck::Fetched(fetched) => count::fetched_wanted(fetched),
         ObservedCheck::Leased(leased) => count::leased_wanted(leased),
+        ObservedCheck::Finding(id) => format!("finding {id}"),
         ObservedCheck::Process { process, exit } => format!("process {process} ended with exit code {exit}"),
     }
 }

@@ -83,6 +83,12 @@ impl Judge {
         Self { prospects: Some(Prospects::new(plan, exit)), ..self }
     }
 
+    /// Returns the nodes that an expectation applies to.
+    pub fn nodes(&self, name: &ExpectName) -> &[NodeName] {
+        let item = self.items.iter().find(|item| item.expectation.name == *name);
+        item.map(|item| &item.expectation.nodes[..]).unwrap_or_default()
+    }
+
     /// Applies one event, with the snapshot after it.
     ///
     /// Call [`Judge::pass`] first: it decides what was due before the event, on the snapshot before it.
@@ -160,6 +166,7 @@ impl Judge {
             | Known::StageReached { .. }
             | Known::Booted { .. }
             | Known::ExpectationDecided { .. }
+            | Known::Diagnosed { .. }
             | Known::Judged { .. }
             | Known::ActionStarted { .. }
             | Known::ActionDone { .. }
@@ -513,6 +520,7 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
             | ObservedCheck::Stage(_)
             | ObservedCheck::Boots(_)
             | ObservedCheck::Fetched(_)
+            | ObservedCheck::Finding(_)
             | ObservedCheck::Leased(_) => false,
         },
         Check::Probed(check) => match check {

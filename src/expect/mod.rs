@@ -85,6 +85,9 @@ pub struct Verdict {
     /// The outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// What explains why it is not met: the name and the title of a finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// The outcome of an expectation.

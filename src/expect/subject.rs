@@ -105,6 +105,10 @@ impl Subject {
             ObservedCheck::Boots(boots) => count::boots(boots, &node.boot_sources()),
             ObservedCheck::Fetched(fetched) => count::fetched(fetched, self.count),
             ObservedCheck::Leased(_) => count::leased(self.count),
+            ObservedCheck::Finding(id) => match node.findings.iter().find(|finding| finding.id == *id) {
+                Some(finding) => CountStatus::So(finding.to_string()),
+                None => CountStatus::NotYet,
+            },
             // These are about an instant: a line, an end.
             ObservedCheck::Console(_) | ObservedCheck::Process { .. } => return,
         };
@@ -269,6 +273,7 @@ impl Subject {
                 .outcome
                 .clone()
                 .unwrap_or_else(|| Outcome::Pending { seen: self.evidence(of, node) }),
+            because: None,
         }
     }
 
@@ -312,6 +317,14 @@ impl Subject {
                 format!("{} {when}", count::fetched_so_far(self.count))
             }
             Check::Observed(ObservedCheck::Leased(_)) => format!("no such lease was seen {when}"),
+            Check::Observed(ObservedCheck::Finding(_)) => {
+                let found = node.map(|node| node.findings.iter().map(|finding| finding.id.as_str()));
+                let found: Vec<&str> = found.into_iter().flatten().collect();
+                match found.is_empty() {
+                    true => format!("nothing was found {when}{at}"),
+                    false => format!("{} was found {when}{at}", found.join(", ")),
+                }
+            }
             Check::Observed(ObservedCheck::Process { .. }) | Check::Probed(_) if self.broken => {
                 format!("it did not stay true for {} {when}", Ago(of.holds))
             }

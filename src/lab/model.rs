@@ -866,6 +866,8 @@ pub enum ObservedCheck {
     Fetched(Fetched),
     /// The lease that the node got.
     Leased(Leased),
+    /// What the diagnosis says of the node.
+    Finding(String),
     /// A process of the lab has exited.
     Process {
         /// The process.

@@ -208,7 +208,20 @@ mod tests {
             unreachable!("it is one")
         };
         let (path, role) = (path.to_owned(), Some(FileRole::File));
-        Known::HttpServed { method, path, status, bytes, complete, ms, role, rule, range, tls, server }
+        Known::HttpServed {
+            method,
+            path,
+            status,
+            bytes,
+            complete,
+            ms,
+            role,
+            format: None,
+            rule,
+            range,
+            tls,
+            server,
+        }
     }
 
     #[test]

@@ -116,6 +116,7 @@ impl Clue {
             | Known::Booted { .. }
             | Known::Probed { .. }
             | Known::ExpectationDecided { .. }
+            | Known::Diagnosed { .. }
             | Known::Judged { .. }
             | Known::ActionStarted { .. }
             | Known::ActionDone { .. }

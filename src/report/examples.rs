@@ -20,6 +20,7 @@ fn verdict(expect: &str, node: Option<&str>, what: &str, outcome: Outcome) -> Ve
         what: what.to_owned(),
         since: (!matches!(outcome, Outcome::NotReached { .. })).then_some(seconds(4)),
         outcome,
+        because: None,
     }
 }
 
@@ -39,6 +40,7 @@ fn node(last: &str, timeline: &[(Stage, u64)], address: Option<[u8; 4]>) -> Node
         booted: booted(timeline),
         last: Some(Sighting { at: seconds(95), what: last.to_owned() }),
         screen: None,
+        findings: Vec::new(),
     }
 }
 

@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::finding::finding;
 use super::paragraph::paragraph;
 use super::trace::{Line, Tone, nodes};
+use crate::diagnose::Diagnosis;
 use crate::dialogue::{Dialogue, Divergence};
-use crate::event::{DhcpMessage, Event, Kind, Known, Service, TftpOutcome};
+use crate::event::{DhcpMessage, Event, Finding, Kind, Known, Service, TftpOutcome};
 use crate::name::NodeName;
 use crate::observe::{NodeTimeline, Timeline, TimelineFold};
 
@@ -21,6 +23,8 @@ const EVENTS_OF_EACH: usize = 3_000;
 const EVENTS: usize = 60_000;
 /// How many servers are counted.
 const SERVERS: usize = 1_000;
+/// How many findings of a machine are shown.
+const SHOWN_FINDINGS: usize = 3;
 
 /// What a capture shows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -68,6 +72,9 @@ pub struct Machine {
     pub timeline: NodeTimeline,
     /// The first step of a usual dialogue that did not come, for each boot; for a machine without boots, one.
     pub first_missing: Vec<Option<Divergence>>,
+    /// Why its latest boot did not go on, the best explanation first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// A server that answered.
@@ -94,6 +101,7 @@ pub struct Served {
 pub struct Explainer {
     fold: TimelineFold,
     dialogues: BTreeMap<NodeName, Vec<Dialogue>>,
+    diagnosis: Diagnosis,
     counts: BTreeMap<NodeName, usize>,
     events: usize,
     omitted: u64,
@@ -125,6 +133,7 @@ impl Explainer {
         }
         self.counts.entry(node.clone()).and_modify(|count| *count += 1);
         self.fold.apply(event);
+        self.diagnosis.apply(event, self.fold.stage(node), &[]);
         let dialogues = self.dialogues.entry(node.clone()).or_insert_with(|| vec![Dialogue::default()]);
         if matches!(known, Known::BootSeen {}) {
             dialogues.push(Dialogue::default());
@@ -145,7 +154,10 @@ impl Explainer {
             let boots =
                 if node.boots.is_empty() { dialogues } else { dialogues.get(1..).unwrap_or_default() };
             let first_missing = boots.iter().map(Dialogue::first_missing).collect();
-            machines.insert(shown(name), Machine { timeline: node.clone(), first_missing });
+            // Of a capture of one direction, nothing can be said.
+            let is_whole = !boots.last().is_some_and(Dialogue::is_one_direction);
+            let findings = if is_whole { self.diagnosis.findings(name) } else { Vec::new() };
+            machines.insert(shown(name), Machine { timeline: node.clone(), first_missing, findings });
         }
         let servers = self.servers.into_iter().map(|(address, services)| Server { address, services });
         let explained = Explained {
@@ -231,8 +243,10 @@ impl Explained {
         for (name, node) in &timeline.nodes {
             let shown = shown(name);
             page.lines.extend(nodes([(shown.as_str(), node)], timeline.end(), width));
-            let missing = self.machines.get(&shown).map(|machine| &machine.first_missing[..]);
-            page.missing(missing.unwrap_or_default(), self.capture.error.is_some());
+            if let Some(machine) = self.machines.get(&shown) {
+                page.missing(&machine.first_missing, self.capture.error.is_some());
+                page.findings(&machine.findings);
+            }
         }
         if self.machines.is_empty() {
             page.blank();
@@ -291,6 +305,12 @@ impl Page {
                 Tone::Trouble,
                 &format!("first missing{boot}{so_far} ({dialogue}, after {after}): {what}"),
             );
+        }
+    }
+
+    fn findings(&mut self, findings: &[Finding]) {
+        for found in findings.iter().take(SHOWN_FINDINGS) {
+            self.lines.push(Line { tone: Tone::Trouble, text: finding(found, self.width) });
         }
     }
 

@@ -53,13 +53,20 @@ fn timestamp(report: &Report) -> String {
 }
 
 fn judged(verdict: &Verdict, report: &Report) -> TestCase {
-    let Verdict { expect, node, what, since, outcome } = verdict;
+    let Verdict { expect, node, what, since, outcome, because } = verdict;
     let decided = outcome.at().unwrap_or(report.ended);
     // The details of a test case: the expectation, and what was seen.
-    let full = match outcome.explain(decided) {
+    let mut full = match outcome.explain(decided) {
         answer if answer.is_empty() => what.clone(),
         answer => format!("{what}\n{answer}"),
     };
+    if let Some(because) = because {
+        full.extend(["\nbecause: ", because]);
+        let findings = node.iter().filter_map(|node| report.nodes.get(node)).flat_map(|node| &node.findings);
+        for finding in findings {
+            full.extend(["\n\n", &super::finding(finding, super::WIDTH)]);
+        }
+    }
     let missed = |ty: &str, why: &str| {
         status(NonSuccessKind::Failure, ty, &format!("{what}: {why}"), Some(full.clone()))
     };

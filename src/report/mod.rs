@@ -9,6 +9,7 @@ mod event_list;
 mod examples;
 pub mod exit;
 mod explained;
+mod finding;
 mod junit;
 mod life;
 mod markdown;
@@ -22,6 +23,7 @@ pub use critical_path::{CriticalPath, Link, LinkKind, critical_path};
 pub use diff::{DiffLine, NodeDiff, RunDiff, RunSide, diff};
 pub use event_list::{EventList, event_list};
 pub use explained::{CaptureSummary, EXPLAINED_SCHEMA, Explained, Explainer, Machine, Served, Server};
+pub use finding::finding;
 pub use junit::junit;
 pub use markdown::markdown;
 pub use paragraph::paragraph;
@@ -39,7 +41,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{RunTime, Stage};
+use crate::event::{Finding, RunTime, Stage};
 use crate::expect::Verdict;
 use crate::hint::{Hint, causes};
 use crate::name::{ActionName, LabName, NodeName};
@@ -111,6 +113,9 @@ pub struct NodeReport {
     /// What was last on its screen, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screen: Option<ScreenShown>,
+    /// Why it did not come further, the surest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 impl NodeReport {
@@ -126,6 +131,7 @@ impl NodeReport {
             booted: view.booted.clone(),
             last: view.last.clone(),
             screen: None,
+            findings: view.findings.clone(),
         }
     }
 

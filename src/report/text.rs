@@ -2,10 +2,11 @@
 
 use std::fmt::Display;
 
+use super::finding::finding;
 use super::life::life;
 use super::paragraph::{paragraph, quoted};
 use super::{NodeReport, Report, RunError, exit};
-use crate::event::{Ago, RunTime, Stage};
+use crate::event::{Ago, Certainty, RunTime, Stage};
 use crate::expect::{Outcome, Verdict};
 use crate::observe::{ScreenShown, Sighting};
 
@@ -16,7 +17,12 @@ pub const WIDTH: usize = 96;
 pub fn text(report: &Report, width: usize) -> String {
     let run_errors = report.run_errors.iter().map(|error| run_error(error, width));
     let leaks = report.leaks.iter().map(|leak| paragraph("cleanup incomplete: ", "  ", leak, width));
-    let parts = [nodes(report, width), life(report, width), verdicts(&report.verdicts, report.ended, width)];
+    let parts = [
+        nodes(report, width),
+        findings(report, width),
+        life(report, width),
+        verdicts(&report.verdicts, report.ended, width),
+    ];
     let parts = parts.into_iter().chain(run_errors).chain(leaks).chain([summary(report, width)]);
     let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
     tame(&parts.join("\n"))
@@ -57,7 +63,7 @@ pub fn tally(verdicts: &[Verdict], met: &str) -> String {
 pub fn verdicts(verdicts: &[Verdict], now: RunTime, width: usize) -> String {
     let mut lines = String::new();
     for verdict in verdicts {
-        let Verdict { expect, node, what, since: _, outcome } = verdict;
+        let Verdict { expect, node, what, since: _, outcome, because } = verdict;
         let of = node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
         let at = outcome.at().unwrap_or(now);
         let when = outcome.at().map(|at| at.to_string()).unwrap_or_default();
@@ -71,6 +77,9 @@ pub fn verdicts(verdicts: &[Verdict], now: RunTime, width: usize) -> String {
         };
         if !why.is_empty() {
             lines += &paragraph(&indent, &indent, &why, width);
+        }
+        if let Some(because) = because {
+            lines += &paragraph(&indent, &indent, &format!("because: {because}"), width);
         }
         lines += &quoted(&indent, outcome.output(), width);
     }
@@ -115,7 +124,10 @@ fn nodes(report: &Report, width: usize) -> String {
             let seen = format!("last seen: {what}, {before} before the end");
             lines += &paragraph(&indent, &indent, &seen, width);
         }
+        // A sure finding quotes what matters of it.
+        let is_explained = node.findings.iter().any(|finding| finding.certainty == Certainty::Sure);
         if report.exit != exit::MET
+            && !is_explained
             && let Some(shown) = &node.screen
         {
             lines += &paragraph("    ", "    ", &on_screen(shown), width);
@@ -123,6 +135,16 @@ fn nodes(report: &Report, width: usize) -> String {
         }
     }
     lines
+}
+
+/// Returns why nodes did not come further; those with the same best finding together.
+fn findings(report: &Report, width: usize) -> String {
+    let found = report.nodes.iter().filter(|(_, node)| !node.findings.is_empty());
+    let of_node = found.map(|(name, node)| {
+        let all: String = node.findings.iter().map(|found| finding(found, width)).collect();
+        format!("{name}:\n{all}")
+    });
+    of_node.collect()
 }
 
 /// Introduces the lines of a screen: `on its screen at 12s:`.

@@ -1,15 +1,25 @@
 //! Conclusions from events: stages, verdicts, the end of the trial. Uses no clock, file or socket.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::executor::Progress;
-use crate::event::{Event, Instant, Kind, Known, RunTime, Stage};
+use super::machines::{machines, own_addresses};
+use crate::diagnose::Diagnosis;
+use crate::dialogue::Dialogue;
+use crate::event::{Certainty, Event, Finding, Instant, Kind, Known, RunTime, Stage};
 use crate::expect::{self, Judge, Outcome, Verdict, WantedProbe};
 use crate::lab::{Action, Check, Chosen, ObservedCheck, Restart};
 use crate::name::{ActionName, NodeName, ProcessName, Trigger};
-use crate::observe::{LabState, NodeView, Power, Snapshot};
+use crate::observe::{LabState, NodeView, Power, Snapshot, Telling};
 use crate::plan::{NodeKind, Plan, Step};
 use crate::report::{ActionReport, NodeReport};
+
+/// How many findings of a node are reported at once.
+const MOST_FINDINGS: usize = 3;
+
+/// How long a node has done nothing new until it stands still.
+const STILL: Duration = Duration::from_secs(15);
 
 /// A process that failed without an expectation about its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +43,11 @@ pub(super) struct Fold {
     failed: Vec<FailedProcess>,
     settled: BTreeSet<NodeName>,
     progress: Progress,
+    diagnosis: Diagnosis,
+    /// The dialogue of each node in its latest boot.
+    dialogues: BTreeMap<NodeName, Dialogue>,
+    /// What last moved on each node that was found to stand still.
+    stood: BTreeMap<NodeName, RunTime>,
 }
 
 impl Fold {
@@ -48,6 +63,9 @@ impl Fold {
             failed: Vec::new(),
             settled: BTreeSet::new(),
             progress: Progress::default(),
+            diagnosis: Diagnosis::new(machines(plan), own_addresses(plan)),
+            dialogues: BTreeMap::new(),
+            stood: BTreeMap::new(),
         }
     }
 
@@ -89,11 +107,102 @@ impl Fold {
             _ => {}
         }
         let node = event.node.clone();
+        let found = self.diagnose(&event, concluded.telling);
+        let is_end = matches!(event.kind, Kind::Known(Known::TearDownStarted { .. }));
         all.push(event);
         all.extend(concluded.events().map(|known| Event::of_run(now, node.clone(), known)));
+        for (node, finding) in found {
+            all.extend(self.find(now, node, finding));
+        }
+        // What is seen of a node that stands still may explain it.
+        if let Some(node) = node.filter(|node| self.stands_still(node)) {
+            let found = self.diagnosis.findings(&node);
+            all.extend(self.report(now, &node, found));
+        }
+        if is_end {
+            let stuck = self.stuck(now.at);
+            all.extend(stuck.into_iter().flat_map(|node| self.explain(now, &node)));
+        }
         all.extend(self.decided(now));
         self.progress.settled = self.settled.len();
         all
+    }
+
+    /// Lets the diagnosis see an event. Returns the findings that are sure by it.
+    fn diagnose(&mut self, event: &Event, telling: Telling) -> Vec<(NodeName, Finding)> {
+        if telling == Telling::Again {
+            return Vec::new();
+        }
+        let view = event.node.as_ref().and_then(|node| self.snapshot.nodes.get(node));
+        if let (Some(node), Some(_)) = (&event.node, view) {
+            let dialogue = self.dialogues.entry(node.clone()).or_default();
+            if matches!(event.kind, Kind::Known(Known::PoweredOn {} | Known::Reset { .. })) {
+                *dialogue = Dialogue::default();
+            }
+            dialogue.apply(event);
+        }
+        let stage = view.map_or(Stage::Off, |view| view.stage);
+        let appeared = view.map(|view| view.screen.appeared()).unwrap_or_default();
+        self.diagnosis.apply(event, stage, appeared)
+    }
+
+    /// Reports a finding.
+    fn find(&mut self, now: Instant, node: NodeName, finding: Finding) -> Vec<Event> {
+        self.take(Event::of_run(now, Some(node), Known::Diagnosed { finding: Box::new(finding) }))
+    }
+
+    /// Reports what explains why a node did not come further.
+    fn explain(&mut self, now: Instant, node: &NodeName) -> Vec<Event> {
+        let found = self.findings(node);
+        self.report(now, node, found)
+    }
+
+    /// Reports findings, apart from those that were reported.
+    fn report(&mut self, now: Instant, node: &NodeName, found: Vec<Finding>) -> Vec<Event> {
+        let found = found.into_iter().take(MOST_FINDINGS);
+        let known = self.snapshot.nodes.get(node).map(|view| &view.findings[..]).unwrap_or_default();
+        let is_new = |finding: &Finding| {
+            !known.iter().any(|known| known.id == finding.id && known.certainty == finding.certainty)
+        };
+        let new: Vec<Finding> = found.filter(is_new).collect();
+        new.into_iter().flat_map(|finding| self.find(now, node.clone(), finding)).collect()
+    }
+
+    /// Returns the findings of a node that were reported and still hold, the best first.
+    fn reported(&self, node: &NodeName) -> Vec<Finding> {
+        let view = self.snapshot.nodes.get(node);
+        let was_reported =
+            |id: &str| view.is_some_and(|view| view.findings.iter().any(|finding| finding.id == id));
+        self.findings(node).into_iter().filter(|finding| was_reported(&finding.id)).collect()
+    }
+
+    /// Returns what explains why a node did not come further, the surest first; nothing if it is up.
+    pub(super) fn findings(&self, node: &NodeName) -> Vec<Finding> {
+        let Some(view) = self.snapshot.nodes.get(node).filter(|view| view.boots > 0) else {
+            return Vec::new();
+        };
+        let mut found = self.diagnosis.findings(node);
+        // What may stop a boot did not stop this one.
+        found.retain(|finding| view.stage < Stage::Os || finding.certainty == Certainty::Sure);
+        if found.is_empty() && view.stage < Stage::Os {
+            let missing = self.dialogues.get(node).and_then(Dialogue::first_missing);
+            // A kernel that runs needs neither firmware nor loader any more.
+            let missing = missing.filter(|divergence| !view.kernel_spoke || divergence.is_of_system());
+            found.extend(missing.map(|divergence| divergence.finding(view.stage)));
+        }
+        found
+    }
+
+    /// Returns the nodes that are not up and stand still.
+    fn stuck(&self, now: RunTime) -> Vec<NodeName> {
+        let stands_still = |view: &NodeView| {
+            let moved = view.progress.last().map_or(RunTime::START, |last| last.at);
+            view.boots > 0
+                && view.stage < Stage::Os
+                && (view.stage == Stage::Off || now.since(moved) >= STILL)
+        };
+        let nodes = self.snapshot.nodes.iter();
+        nodes.filter(|(_, view)| stands_still(view)).map(|(node, _)| node.clone()).collect()
     }
 
     /// Returns the conditions for power-ons. A node has finished booting once it is up, off, or one of its expectations
@@ -108,6 +217,7 @@ impl Fold {
         for (node, from, by) in self.snapshot.pass(now.at) {
             all.push(Event::of_run(now, Some(node), Known::Booted { from, by }));
         }
+        all.extend(self.still(now));
         all.extend(self.decided(now));
         self.progress.settled = self.settled.len();
         all
@@ -115,7 +225,40 @@ impl Fold {
 
     /// Returns the next instant at which time alone may decide something.
     pub(super) fn deadline(&self) -> Option<RunTime> {
-        self.judge.next_deadline(&self.snapshot).into_iter().chain(self.snapshot.next_deadline()).min()
+        let moves = self.moves().filter(|(node, moved)| self.stood.get(*node) != Some(moved));
+        let still = moves.map(|(_, moved)| moved + STILL);
+        self.judge
+            .next_deadline(&self.snapshot)
+            .into_iter()
+            .chain(self.snapshot.next_deadline())
+            .chain(still)
+            .min()
+    }
+
+    /// Returns the nodes that are on and not up, with what last moved them on.
+    fn moves(&self) -> impl Iterator<Item = (&NodeName, RunTime)> {
+        let nodes = self.snapshot.nodes.iter();
+        let on_the_way = |view: &NodeView| view.stage > Stage::Off && view.stage < Stage::Os;
+        let nodes = nodes.filter(move |(_, view)| on_the_way(view));
+        nodes.map(|(node, view)| (node, view.progress.last().map_or(view.since, |last| last.at)))
+    }
+
+    /// Tells whether a node was found to stand still, and has not moved since.
+    fn stands_still(&self, node: &NodeName) -> bool {
+        self.moves().any(|(of, moved)| of == node && self.stood.get(of) == Some(&moved))
+    }
+
+    /// Reports what may explain why a node stands still, once.
+    fn still(&mut self, now: Instant) -> Vec<Event> {
+        let is_new = |(node, moved): &(&NodeName, RunTime)| {
+            now.at.since(*moved) >= STILL && self.stood.get(*node) != Some(moved)
+        };
+        let nodes: Vec<(NodeName, RunTime)> =
+            self.moves().filter(is_new).map(|(node, moved)| (node.clone(), moved)).collect();
+        self.stood.extend(nodes.iter().cloned());
+        let found: Vec<_> =
+            nodes.into_iter().map(|(node, _)| (self.diagnosis.findings(&node), node)).collect();
+        found.into_iter().flat_map(|(found, node)| self.report(now, &node, found)).collect()
     }
 
     /// Returns the probes that should be running.
@@ -148,6 +291,7 @@ impl Fold {
         let nodes = self.snapshot.nodes.iter();
         let report = |(node, view): (&NodeName, &NodeView)| {
             let report = NodeReport::new(view, way(node)).with_qemu(extras(node));
+            let report = NodeReport { findings: self.reported(node), ..report };
             (node.clone(), if failed(node, view) { report.with_screen(view) } else { report })
         };
         nodes.map(report).collect()
@@ -155,7 +299,17 @@ impl Fold {
 
     /// Returns the state of every expectation.
     pub(super) fn verdicts(&self) -> Vec<Verdict> {
-        self.judge.verdicts(&self.snapshot)
+        let mut verdicts = self.judge.verdicts(&self.snapshot);
+        for verdict in &mut verdicts {
+            if matches!(verdict.outcome, Outcome::Missed { .. }) {
+                let of = verdict.node.as_ref().map(std::slice::from_ref);
+                let nodes = of.unwrap_or_else(|| self.judge.nodes(&verdict.expect));
+                let best = nodes.iter().filter_map(|node| self.reported(node).into_iter().next());
+                let best = best.min_by_key(|best| best.certainty.clone());
+                verdict.because = best.as_ref().map(ToString::to_string);
+            }
+        }
+        verdicts
     }
 
     /// Returns why the first action failed, if one did.
@@ -233,6 +387,12 @@ impl Fold {
             let is_of_it = |verdict: &&Verdict| verdict.expect == expect;
             if self.verdicts().iter().filter(is_of_it).all(|verdict| verdict.outcome.is_met()) {
                 self.progress.fired.insert(Trigger::Expect(expect.clone()));
+            }
+            if !met {
+                // What explains it comes first.
+                let of = decision.node.as_ref().map(std::slice::from_ref);
+                let nodes = of.unwrap_or_else(|| self.judge.nodes(&expect)).to_vec();
+                all.extend(nodes.iter().flat_map(|node| self.explain(now, node)));
             }
             self.settled.extend(decision.node.clone());
             let known = Known::ExpectationDecided { expect, met, seen };

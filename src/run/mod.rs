@@ -30,6 +30,7 @@ pub mod kept_disks;
 mod lab_lock;
 mod lab_sources;
 mod launch;
+mod machines;
 mod no_kubeconfig;
 pub mod probe;
 mod process;

@@ -114,6 +114,9 @@ impl Status {
             }
         }
         let mut snapshot = fold.snapshot().clone();
+        for (node, view) in &mut snapshot.nodes {
+            view.findings = fold.findings(node);
+        }
         snapshot.now = snapshot.now.max(now);
         // The address that `ssh` takes comes first.
         for known in addresses.values_mut() {

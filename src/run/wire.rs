@@ -136,11 +136,11 @@ impl Wire {
 
     /// Reports what the frames have shown.
     fn tell(&mut self) {
-        for Seen { at, node, exchange, known } in std::mem::take(&mut self.seen) {
+        for Seen { at, node, exchange, frame, known } in std::mem::take(&mut self.seen) {
             if is_answer_of_lab(&known) || !self.is_news(node.as_ref(), &known) {
                 continue;
             }
-            self.events.emit_at(at, exchange, node.as_ref(), known);
+            self.events.emit_at(at, frame, exchange, node.as_ref(), known);
         }
     }
 
@@ -171,8 +171,9 @@ impl FrameObserver for Wire {
         {
             return None;
         }
-        let &SeenFrame { network, at, data, length } = frame;
-        let frame = Frame { at: self.at(at), segment: network, link: Link::Ethernet, bytes: data, length };
+        let &SeenFrame { network, at, number, data, length } = frame;
+        let frame =
+            Frame { at: self.at(at), number, segment: network, link: Link::Ethernet, bytes: data, length };
         let worth = self.dissector.frame(frame, &mut self.seen);
         self.tell();
         Some(if self.payload { usize::MAX } else { worth })

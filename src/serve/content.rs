@@ -8,13 +8,15 @@ mod path;
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(super) use self::path::decode;
 use super::Resources;
-use crate::event::FileRole;
+use crate::event::{FileFormat, FileRole};
 use crate::plan::{SSH_KEY, ServedFile, ServedText, ServicePlan};
+use crate::wire::format;
 
 /// The files and texts of a network.
 #[derive(Clone)]
@@ -149,6 +151,13 @@ impl ContentStore {
 
 #[cfg(any(test, fuzzing))]
 pub(in crate::serve) mod fuzz;
+
+/// Returns what a file is; nothing if it cannot be read, which its transfer reports.
+pub(super) fn format_of(file: &File) -> Option<FileFormat> {
+    let mut head = [0; format::HEAD];
+    let read = file.read_at(&mut head, 0).ok()?;
+    Some(format::of(&head[..read]))
+}
 
 #[cfg(test)]
 mod tests;

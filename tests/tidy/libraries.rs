@@ -68,7 +68,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("tokio", SHELL),
     ("tokio-rustls", &["rpc/tls.rs", "serve/tls.rs"]),
     ("tokio-util", SHELL),
-    ("toml", &["config/"]),
+    ("toml", &["config/", "diagnose/"]),
     ("tonic", &["rpc/"]),
     ("tonic-prost", &["rpc/"]),
     ("tracing", SHELL),

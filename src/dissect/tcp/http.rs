@@ -8,6 +8,7 @@ use crate::dissect::Context;
 use crate::dissect::news::Topic;
 use crate::dissect::role;
 use crate::event::{Known, RunTime, Service};
+use crate::wire::format;
 
 /// Methods with the space that follows.
 const METHODS: &[&[u8]] = &[
@@ -485,6 +486,7 @@ impl Response {
         }
         let known = Known::HttpServed {
             role,
+            format: (bytes > 0 && !head.is_empty()).then(|| format::of(&head)),
             method,
             path,
             status,

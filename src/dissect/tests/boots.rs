@@ -67,7 +67,7 @@ fn a_second_boot_begins_anew() {
     let boot: &[Does] = &[Does::Firmware, Does::Ipxe, Does::Kernel, Does::System];
     let mut snapshot = Snapshot::new([]);
     let mut stages = Vec::new();
-    for Seen { at, node, exchange, known } in boots(&[boot, boot]) {
+    for Seen { at, node, exchange, known, .. } in boots(&[boot, boot]) {
         let ms = at.elapsed().as_millis() as u64;
         let event = event(ms, node.as_ref().map(NodeName::as_str), known);
         let concluded = snapshot.apply(&Event { source: Source::Wire, exchange, at, ..event });

@@ -777,3 +777,15 @@ expect.login = { nodes = ["a"], that.file = { path = "/motd", disk = "root", own
 "#
     ));
 }
+
+#[test]
+fn a_finding_that_nobody_knows_is_refused() {
+    assert_snapshot!(check_more(
+        r#"expect.a.that.finding = "no-dhcp-anser"
+expect.b.that.finding = "gremlins"
+host.deploy.nic.lan.address = "10.0.0.9"
+expect.c = { nodes = ["deploy"], that.finding = "no-dhcp-answer" }
+expect.d.never.finding = "no-dhcp-answer"
+"#
+    ));
+}

@@ -266,7 +266,7 @@ expect.c.that = {}
     8 | expect.b.that = { tcp = 22, stage = "os" }
       |                 ^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: choose one of `console`, `stage`, `tcp`, `http`, `certificate`, `dns`, `ssh`, `etcd`, `kubernetes`, `boots`, `fetched`, `leased`, `installed`, `command`, `process`, `cloud-init`, `units`, `ignition`, `cmdline`, `nics`, `clock`, `file`, `unreachable`
+      = help: choose one of `console`, `stage`, `tcp`, `http`, `certificate`, `dns`, `ssh`, `etcd`, `kubernetes`, `boots`, `fetched`, `leased`, `finding`, `installed`, `command`, `process`, `cloud-init`, `units`, `ignition`, `cmdline`, `nics`, `clock`, `file`, `unreachable`
 
     error[L008]: `that` must have exactly one key, not 0
      --> lab.toml:9:17
@@ -274,7 +274,7 @@ expect.c.that = {}
     9 | expect.c.that = {}
       |                 ^^
       |
-      = help: choose one of `console`, `stage`, `tcp`, `http`, `certificate`, `dns`, `ssh`, `etcd`, `kubernetes`, `boots`, `fetched`, `leased`, `installed`, `command`, `process`, `cloud-init`, `units`, `ignition`, `cmdline`, `nics`, `clock`, `file`, `unreachable`
+      = help: choose one of `console`, `stage`, `tcp`, `http`, `certificate`, `dns`, `ssh`, `etcd`, `kubernetes`, `boots`, `fetched`, `leased`, `finding`, `installed`, `command`, `process`, `cloud-init`, `units`, `ignition`, `cmdline`, `nics`, `clock`, `file`, `unreachable`
 
     4 errors; for more, run `dryrack explain L008`
     "#);
@@ -400,7 +400,7 @@ expect.ping.that = { ping = 5 }
     10 | expect.ping.that = { ping = 5 }
        |                      ^^^^
        |
-       = help: expected one of `console`, `stage`, `tcp`, `http`, `certificate`, `dns`, `ssh`, `etcd`, `kubernetes`, `boots`, `fetched`, `leased`, `installed`, `command`, `process`, `cloud-init`, `units`, `ignition`, `cmdline`, `nics`, `clock`, `file`, `unreachable`
+       = help: expected one of `console`, `stage`, `tcp`, `http`, `certificate`, `dns`, `ssh`, `etcd`, `kubernetes`, `boots`, `fetched`, `leased`, `finding`, `installed`, `command`, `process`, `cloud-init`, `units`, `ignition`, `cmdline`, `nics`, `clock`, `file`, `unreachable`
 
     5 errors; for more, run `dryrack explain L010`
     "#);

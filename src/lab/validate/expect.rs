@@ -10,7 +10,8 @@ use crate::config::{
     RawDnsCheck, RawEtcd, RawExpect, RawFetched, RawHttp, RawIgnitionResult, RawInstalled, RawJson,
     RawSecret, RawSsh, RawUnits, Short, Text,
 };
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, nearest};
+use crate::diagnose;
 use crate::event::Stage;
 use crate::lab::{
     Boots, Check as Checked, Count, Expectation, Fetched, HttpCheck, Installed, JsonLocation,
@@ -152,6 +153,7 @@ impl Check<'_> {
             Some(RawCheck::Boots(_)) => "boots",
             Some(RawCheck::Fetched(_)) => "fetched",
             Some(RawCheck::Leased(_)) => "leased",
+            Some(RawCheck::Finding(_)) => "finding",
             Some(RawCheck::Installed(_)) => "installed",
             Some(RawCheck::File(Short(file))) if !file.disk.is_missing() => "file` with `disk",
             Some(
@@ -312,6 +314,18 @@ impl Check<'_> {
                 let server = self.wanted_server(server.value.0);
                 let address = leased.address.value().map(|address| address.0);
                 Some(ObservedCheck::Leased(Leased { server, address }).into())
+            }
+            RawCheck::Finding(Located { value: id, span }) => {
+                if diagnose::entry(id).is_some() {
+                    return Some(ObservedCheck::Finding(id.clone()).into());
+                }
+                let ids = diagnose::entries().iter().map(|entry| entry.id.as_str());
+                let help = match nearest(id, ids) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "`dryrack explain findings` lists all".to_owned(),
+                };
+                self.bad_check(span, format!("the diagnosis knows no failure `{id}`"), &help);
+                None
             }
             RawCheck::Installed(installed) => match installed {
                 Field::Given(installed) => self.installed(&installed.value, span, nodes),

@@ -350,7 +350,20 @@ pub(super) fn content(known: &Known) -> Content {
             let part = Part::new(Service::Tftp, path, result).with(answer, Duration::from_millis(*ms));
             part.join(Join::Close(transfer(path)))
         }
-        Known::HttpServed { method, path, status, bytes, complete, ms, role, rule, range, tls, server } => {
+        Known::HttpServed {
+            method,
+            path,
+            status,
+            bytes,
+            complete,
+            ms,
+            role,
+            format: _,
+            rule,
+            range,
+            tls,
+            server,
+        } => {
             let service = if tls.is_some() { Service::Https } else { Service::Http };
             let outcome = match (status, complete) {
                 (400.., _) => ExchangeOutcome::Refused,
@@ -450,6 +463,7 @@ pub(super) fn content(known: &Known) -> Content {
         | Known::RpcRefused { .. }
         | Known::ServiceFailed { .. }
         | Known::ActionFailed { .. }
+        | Known::Diagnosed { .. }
         | Known::TlsAlerted { .. } => return Content::Mark(MarkKind::Trouble),
         // Parts of the timeline of their own, and conclusions.
         Known::RunStarted { .. }

@@ -112,6 +112,11 @@ impl Default for TimelineFold {
 }
 
 impl TimelineFold {
+    /// Returns the stage of a node; an unknown node is off.
+    pub fn stage(&self, node: &NodeName) -> Stage {
+        self.snapshot.stage(node)
+    }
+
     /// Applies one event, and returns what happened by it.
     pub fn apply(&mut self, event: &Event) -> Vec<Happened> {
         self.lab.until = self.lab.until.max(event.at);
@@ -170,6 +175,7 @@ impl TimelineFold {
                 Known::StageReached { .. }
                 | Known::Booted { .. }
                 | Known::ExpectationDecided { .. }
+                | Known::Diagnosed { .. }
                 | Known::Judged { .. },
                 _,
             ) => return,
@@ -268,6 +274,7 @@ impl TimelineFold {
             | Known::StageReached { .. }
             | Known::Booted { .. }
             | Known::Probed { .. }
+            | Known::Diagnosed { .. }
             | Known::Judged { .. }
             | Known::ActionStarted { .. }
             | Known::ActionDone { .. }

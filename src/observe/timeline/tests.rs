@@ -100,6 +100,7 @@ fn an_exchange_of_two_sources_is_one() {
             bytes,
             ms: took,
             role,
+            format: None,
             rule,
             mode,
             blksize,

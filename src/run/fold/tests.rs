@@ -1,3 +1,5 @@
+mod broken;
+
 use std::collections::BTreeMap;
 
 use insta::assert_snapshot;
@@ -404,4 +406,98 @@ fn an_action_on_a_leader_that_nobody_saw_fails() {
 fn a_missed_expectation_keeps_its_actions_from_starting() {
     let events = [(1, None, Known::LabUp {}), (400_000, None, Known::BootSeen {})];
     assert_snapshot!(check_lab(LIFE, events));
+}
+
+/// A lab in which nobody assigns addresses, and whose node is expected to boot, and not to find a server.
+const SILENT: &str = r#"
+    dryrack = 1
+    name = "silent"
+    network.lan.subnet = "10.0.0.0/24"
+    [node.a]
+    firmware = "uefi"
+    [expect.up]
+    within = "60s"
+    that = { stage = "os" }
+    [expect.silence]
+    that = { finding = "no-dhcp-answer" }
+"#;
+
+fn asks() -> Known {
+    Known::DhcpAsked {
+        network: "lan".parse().unwrap(),
+        mac: "52:54:00:00:00:01".parse().unwrap(),
+        request: "discover".into(),
+        client: "firmware".into(),
+        architecture: Some(7),
+        vendor_class: Some("PXEClient:Arch:00007".to_owned()),
+        relay: None,
+    }
+}
+
+fn unanswered() -> Known {
+    let what = "discover".to_owned();
+    Known::Unanswered {
+        network: "lan".parse().unwrap(),
+        service: "dhcp".into(),
+        what,
+        server: None,
+        times: 4,
+    }
+}
+
+#[test]
+fn a_missed_expectation_is_explained() {
+    let events = [
+        (0, Some("a"), Known::PoweredOn {}),
+        (1, None, Known::LabUp {}),
+        (5000, Some("a"), asks()),
+        (30_000, Some("a"), unanswered()),
+        (31_000, Some("a"), console("  PXE-E16: No valid offer received.")),
+        (61_000, None, Known::BootSeen {}),
+    ];
+    assert_snapshot!(check_lab(SILENT, events.clone()));
+    let fold = folded(SILENT, events.to_vec());
+    let because: Vec<_> = fold.verdicts().into_iter().map(|verdict| verdict.because).collect();
+    assert_eq!(because, [None, Some("No DHCP server answered (no-dhcp-answer)".to_owned())]);
+}
+
+#[test]
+fn what_may_explain_a_node_that_stands_still_is_reported_once() {
+    let events = [
+        (0, Some("a"), Known::PoweredOn {}),
+        (1, None, Known::LabUp {}),
+        (5000, Some("a"), asks()),
+        // Nothing explains it yet.
+        (21_000, None, Known::BootSeen {}),
+        (30_000, Some("a"), unanswered()),
+        (40_000, None, Known::BootSeen {}),
+    ];
+    assert_snapshot!(check_lab(SILENT, events));
+}
+
+#[test]
+fn without_a_finding_the_first_missing_step_is_told() {
+    let text = SILENT.replace("no-dhcp-answer", "http-not-found");
+    let events = [
+        (0, Some("a"), Known::PoweredOn {}),
+        (1, None, Known::LabUp {}),
+        (5000, Some("a"), asks()),
+        (61_000, None, Known::BootSeen {}),
+    ];
+    assert_snapshot!(check_lab(&text, events));
+}
+
+#[test]
+fn a_node_that_goes_on_has_no_finding() {
+    let events = [
+        (0, Some("a"), Known::PoweredOn {}),
+        (1, None, Known::LabUp {}),
+        (5000, Some("a"), asks()),
+        (30_000, Some("a"), unanswered()),
+        (31_000, Some("a"), console("  PXE-E16: No valid offer received.")),
+        (40_000, Some("a"), console("Linux version 6.1")),
+    ];
+    let fold = folded(SILENT, events.to_vec());
+    assert_eq!(fold.findings(&"a".parse().unwrap()), []);
+    assert_eq!(fold.snapshot().nodes[&"a".parse().unwrap()].findings, []);
 }

@@ -63,7 +63,8 @@ fn shown() -> Vec<Seen> {
     let (mut dissector, mut seen) = (dissector(), Vec::new());
     let end = dialogue(|at, bytes| {
         let (at, length) = (at.into(), bytes.len());
-        dissector.frame(Frame { at, segment: 0, link: Link::Ethernet, bytes, length }, &mut seen);
+        dissector
+            .frame(Frame { at, number: None, segment: 0, link: Link::Ethernet, bytes, length }, &mut seen);
     });
     dissector.pass(end, &mut seen);
     seen
@@ -92,7 +93,7 @@ fn reported() -> Vec<Event> {
         problem: None,
     };
     let end = dialogue(|at, data| {
-        let frame = SeenFrame { network: 0, at, data, length: data.len() };
+        let frame = SeenFrame { network: 0, at, number: None, data, length: data.len() };
         assert!(wire.frame(&frame).is_some());
     });
     wire.dissector.pass(end, &mut wire.seen);

@@ -8,11 +8,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::super::content::{Content, Item, Missing};
+use super::super::content::{Content, Item, Missing, format_of};
 use super::super::matchbox::{Answer, Body as MatchboxBody};
 use super::condition::{Follows, Version, follows, same_file};
 use super::range::{Wanted, wanted};
-use crate::event::FileRole;
+use crate::event::{FileFormat, FileRole};
+use crate::wire::format;
 
 /// A part of a body.
 #[derive(Debug, Clone)]
@@ -36,6 +37,15 @@ impl Piece {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File { left, .. } => *left,
+        }
+    }
+
+    /// Returns what the body is that it begins; nothing if it begins in the middle of a file.
+    pub(super) fn format(&self) -> Option<FileFormat> {
+        match self {
+            Self::Bytes(bytes) => Some(format::of(&bytes[..bytes.len().min(format::HEAD)])),
+            Self::File { file, at: 0, .. } => format_of(file),
+            Self::File { .. } => None,
         }
     }
 }

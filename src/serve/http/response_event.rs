@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::clients::Clients;
 use super::super::transfer::Transfer;
-use crate::event::{FileRole, Known};
+use crate::event::{FileFormat, FileRole, Known};
 
 /// A response being sent. Every part of the body holds a reference; dropping the last one emits the event.
 pub(super) struct ResponseEvent {
@@ -13,6 +13,7 @@ pub(super) struct ResponseEvent {
     pub(super) method: String,
     pub(super) status: u16,
     pub(super) role: Option<FileRole>,
+    pub(super) format: Option<FileFormat>,
     pub(super) rule: String,
     pub(super) range: Option<String>,
     /// The TLS version and cipher suite.
@@ -46,6 +47,7 @@ impl Drop for ResponseEvent {
             complete,
             ms: transfer.ms(),
             role: self.role.take(),
+            format: self.format.take(),
             rule: std::mem::take(&mut self.rule),
             range: self.range.take(),
             tls: self.tls.take().map(|tls| tls.to_string()),

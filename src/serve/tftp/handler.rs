@@ -10,13 +10,14 @@ use std::sync::{Arc, Weak};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::super::clients::Clients;
-use super::super::content::{Content, ContentStore, Item, Missing};
+use super::super::content::{Content, ContentStore, Item, Missing, format_of};
 use super::super::context::Context;
 use super::super::failure::failed;
 use super::super::transfer::Transfer;
 use super::packet::Mode;
 use super::source::Source;
-use crate::event::{Exchange, FileRole, Known, Service, TftpOutcome};
+use crate::event::{Exchange, FileFormat, FileRole, Known, Service, TftpOutcome};
+use crate::wire::format;
 
 /// Opens files for clients.
 #[derive(Clone)]
@@ -59,8 +60,9 @@ impl TftpHandler {
     pub(super) fn open(&mut self, from: SocketAddr, path: &[u8], mode: Mode) -> Result<Opened, Missing> {
         let mut delivery = self.delivery(from, path, mode);
         match self.take(path, mode) {
-            Ok((source, size, role, rule)) => {
+            Ok(Taken { source, size, role, format, rule }) => {
                 delivery.role = Some(role);
+                delivery.format = format;
                 delivery.rule = rule.to_owned();
                 delivery.transfer.total = Some(size);
                 Ok(Opened { source, size, delivery })
@@ -117,6 +119,7 @@ impl TftpHandler {
             transfer,
             clients: self.context.clients.clone(),
             role: None,
+            format: None,
             rule: String::new(),
             mode,
             blksize: None,
@@ -126,16 +129,18 @@ impl TftpHandler {
         }
     }
 
-    fn take(&mut self, path: &[u8], mode: Mode) -> Result<(Source, u64, FileRole, &'static str), Missing> {
+    fn take(&mut self, path: &[u8], mode: Mode) -> Result<Taken, Missing> {
         let Item { content, role, rule } = self.content.find(path)?;
         match content {
             Content::Text(body) => {
                 let size = body.len() as u64;
-                Ok((Source::text(body, mode), size, role, rule))
+                let format = Some(format::of(&body.as_bytes()[..body.len().min(format::HEAD)]));
+                Ok(Taken { source: Source::text(body, mode), size, role, format, rule })
             }
             Content::File(file, metadata) => {
+                let format = format_of(&file);
                 let file = self.share((metadata.dev(), metadata.ino()), file);
-                Ok((Source::file(file, mode), metadata.len(), role, rule))
+                Ok(Taken { source: Source::file(file, mode), size: metadata.len(), role, format, rule })
             }
             Content::Folder(_) => Err(Missing::Unknown),
         }
@@ -154,11 +159,21 @@ impl TftpHandler {
     }
 }
 
+/// What a path leads to.
+struct Taken {
+    source: Source,
+    size: u64,
+    role: FileRole,
+    format: Option<FileFormat>,
+    rule: &'static str,
+}
+
 /// The event of a request, emitted when it ends; if dropped early, the transfer was aborted.
 pub(super) struct Delivery {
     transfer: Transfer,
     clients: Clients,
     role: Option<FileRole>,
+    format: Option<FileFormat>,
     rule: String,
     mode: Mode,
     /// The negotiated block size.
@@ -182,8 +197,18 @@ impl Delivery {
     /// Emits the event.
     pub(super) fn tell(&mut self, outcome: TftpOutcome) {
         self.reported = true;
-        let Self { transfer, clients, role, rule, mode, blksize, windowsize, retransmits, reported: _ } =
-            self;
+        let Self {
+            transfer,
+            clients,
+            role,
+            format,
+            rule,
+            mode,
+            blksize,
+            windowsize,
+            retransmits,
+            reported: _,
+        } = self;
         if let (Some(node), TftpOutcome::Sent, Some(role)) = (&transfer.node, &outcome, &*role) {
             clients.fetched(node, role);
         }
@@ -194,6 +219,7 @@ impl Delivery {
             bytes: transfer.sent,
             ms: transfer.ms(),
             role: role.clone(),
+            format: format.clone(),
             rule: rule.clone(),
             mode: mode.word(),
             blksize: *blksize,
