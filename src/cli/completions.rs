@@ -14,6 +14,7 @@ use super::Cli;
 use super::output::{self, Stop};
 use crate::config::keys;
 use crate::diag::Code;
+use crate::diagnose;
 use crate::image::Library;
 use crate::plan::Plan;
 use crate::report::exit;
@@ -148,7 +149,8 @@ pub(super) fn codes_and_keys() -> ArgValueCandidates {
             |word: String, about: &str| CompletionCandidate::new(word).help(Some(about.to_owned().into()));
         let codes = Code::ALL.iter().map(|code| about(code.number().to_owned(), code.title()));
         let keys = keys::keys().into_iter().map(|key| about(key.path, &key.about));
-        codes.chain(keys).collect()
+        let findings = diagnose::entries().iter().map(|entry| about(entry.id.clone(), &entry.title));
+        codes.chain(keys).chain(findings).collect()
     })
 }
 

@@ -89,12 +89,16 @@ pub(super) fn run(args: &Args) -> Result<u8, Stop> {
 
 /// Returns the page of a failure.
 fn failure(entry: &Entry, width: usize) -> String {
-    let Entry { id, title, cause, fix, reference, .. } = entry;
+    let Entry { id, title, cause, fix, reference, family, .. } = entry;
     let mut page = format!("{id}\n\n");
     let plain = |text: &str| diagnose::plain(text);
     page += &report::paragraph("", "", &format!("{}.", plain(title)), width);
     page.push('\n');
     page += &report::paragraph("", "", &plain(cause), width);
+    if !family.is_empty() {
+        page.push('\n');
+        page += &report::paragraph("", "", &format!("seen with: {}", family.join(", ")), width);
+    }
     let mut list = |heading: &str, texts: &[String]| {
         if !texts.is_empty() {
             page.extend(["\n", heading, "\n"]);

@@ -14,6 +14,9 @@ use crate::name::{Mac, NodeName};
 /// be a space.
 const NARROWEST: usize = 79;
 
+/// How many addresses of a machine, and how much of repeated signs, is kept.
+const MOST: usize = 64;
+
 /// What is known beside the events.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Around<'a> {
@@ -78,12 +81,16 @@ impl Repeats {
     /// Adds an event, and tells whether they are enough.
     fn add(&mut self, sign: &NetworkSign, told: &Told, evidence: FindingEvidence) -> bool {
         self.count += 1;
-        self.evidence.push(evidence);
+        if self.evidence.len() < MOST {
+            self.evidence.push(evidence);
+        }
         let value = |name: &Option<String>| {
             let name = name.as_deref()?;
             Some(told.values.get(name).cloned().unwrap_or_default())
         };
-        if let Some(value) = value(&sign.different).or_else(|| value(&sign.same)) {
+        if let Some(value) = value(&sign.different).or_else(|| value(&sign.same))
+            && (self.values.len() < MOST || self.values.contains_key(&value))
+        {
             *self.values.entry(value).or_default() += 1;
         }
         match (&sign.different, &sign.same) {
@@ -119,7 +126,9 @@ impl Case {
             return Vec::new();
         }
         match known {
-            Known::AddressLearned { address, .. } | Known::DhcpReplied { address: Some(address), .. } => {
+            Known::AddressLearned { address, .. } | Known::DhcpReplied { address: Some(address), .. }
+                if self.addresses.len() < MOST =>
+            {
                 self.addresses.insert(*address);
             }
             _ => {}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Leak, NodeReport, Report, RunError, SCHEMA, Whose, exit};
+use crate::event::examples::finding;
 use crate::event::{BootedFrom, RunTime, ScreenMode, Stage};
 use crate::expect::{Evidence, Outcome, Verdict};
 use crate::name::{ExpectName, LabName, NodeName};
@@ -156,6 +157,14 @@ pub(crate) fn missed() -> Report {
         ),
         verdict("later", None, "tcp 22", Outcome::Pending { seen }),
     ]);
+    let found = finding("No DHCP server answered");
+    let because = Some(found.to_string());
+    let why = "os was not reached within 2m (it is at firmware)".to_owned();
+    let outcome = Outcome::Missed { at: seconds(1200), why, seen: Vec::new(), output: Vec::new() };
+    report.verdicts.push(Verdict { because, ..verdict("up", Some("node4"), "stage os within 2m", outcome) });
+    let mut silent = node("sent discover as firmware 52:54:00:00:00:01", &[(Stage::Firmware, 5)], None);
+    silent.findings.push(found);
+    report.nodes.insert(NodeName::new("node4").unwrap(), silent);
     let restarted = [
         (Stage::Firmware, 5),
         (Stage::Dhcp, 17),

@@ -1,6 +1,6 @@
 //! A finding as text: what is wrong, what would help, and what shows it.
 
-use super::paragraph::paragraph;
+use super::paragraph::{paragraph, tame};
 use crate::event::{Certainty, Finding};
 
 /// How much evidence is shown.
@@ -29,9 +29,4 @@ pub fn finding(finding: &Finding, width: usize) -> String {
         text += &paragraph("  ref: ", "       ", &reference.join("; "), width);
     }
     tame(&text)
-}
-
-/// Replaces control characters, so that output of guests cannot control the terminal.
-fn tame(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }

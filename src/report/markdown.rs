@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::text::{on_screen, summary_line, way_up};
 use super::{Report, exit};
+use crate::event::Finding;
 use crate::expect::Outcome;
 
 /// Returns reports as Markdown: for each run the outcome, a table of nodes, and the unmet expectations.
@@ -27,7 +28,8 @@ fn one(report: &Report) -> String {
         let on = verdict.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
         let at = verdict.outcome.at().unwrap_or(report.ended);
         let Outcome::Pending { .. } = verdict.outcome else {
-            let why = verdict.outcome.explain(at);
+            let because = verdict.because.as_ref().map(|because| format!("; because: {because}"));
+            let why = verdict.outcome.explain(at) + &because.unwrap_or_default();
             let text = format!("{}{on}: {}: {why}", verdict.expect, verdict.what);
             return (verdict.outcome.word(), text, verdict.outcome.output());
         };
@@ -43,6 +45,19 @@ fn one(report: &Report) -> String {
     if !items.is_empty() {
         text += "\n";
         text += &items.concat();
+    }
+    for (name, node) in &report.nodes {
+        for Finding { id, title, cause, fix, .. } in &node.findings {
+            let fix = fix.iter().map(|fix| format!("  * {}\n", cell_of(fix))).collect::<String>();
+            writeln!(
+                text,
+                "\n**{name}: {}** (`{id}`)\n\n{}\n\n{}",
+                cell_of(title),
+                cell_of(cause),
+                fix.trim_end()
+            )
+            .expect("a string takes everything");
+        }
     }
     let screens = report.nodes.iter().filter_map(|(name, node)| Some((name, node.screen.as_ref()?)));
     for (name, shown) in screens.filter(|_| report.exit != exit::MET) {
@@ -113,13 +128,14 @@ mod tests {
         | node1 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
         | node2 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
 
-        **etcd**: 3 of 7 expectations met, 2 missed, 1 not reached, 1 pending; 3m 07s under tcg (run 20261121-093403-etcd, exit code 1)
+        **etcd**: 3 of 8 expectations met, 3 missed, 1 not reached, 1 pending; 3m 07s under tcg (run 20261121-093403-etcd, exit code 1)
 
         | node | boot path | boots | stages reached |
         |---|---|---|---|
         | node1 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
         | node2 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
         | node3 | BIOS, iPXE in the NIC's ROM | 2 | network: firmware 0.5s, dhcp 1.7s, nbp 1.8s, loader 2.1s, kernel 2.5s; then disk: firmware 20s, kernel 21s, os 1m 30s |
+        | node4 | BIOS, iPXE in the NIC's ROM | 1 | firmware 0.5s |
 
         * missed: healthy: etcd with 3 healthy members and one leader within 3m: not met within 3m; last probe saw 2 of 3 members healthy, node3: no route to host, 6.4s ago; node3: last seen: console line \`etcd: cannot resolve  \[31mnode4.lan \[0m & \<retry\>\`, 2m 54s ago
         * not reached: stays: command etcdctl endpoint health for 10s: \`healthy\` was missed
@@ -131,6 +147,13 @@ mod tests {
             wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide
           ```
         * pending: later: tcp 22
+        * missed: up on node4: stage os within 2m: os was not reached within 2m (it is at firmware); because: No DHCP server answered (no-dhcp-answer)
+
+        **node4: No DHCP server answered** (`no-dhcp-answer`)
+
+        Nobody answered.
+
+          * Start a DHCP server.
 
         **etcd**: no expectations; 9.8s under tcg (run 20261121-093403-etcd, exit code 4)
 

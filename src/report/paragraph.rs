@@ -23,6 +23,11 @@ pub(super) fn quoted(indent: &str, lines: &[String], width: usize) -> String {
     text
 }
 
+/// Replaces control characters, so that output of guests and programs cannot control the terminal.
+pub(super) fn tame(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
 /// Wraps a text after a prefix; further lines are indented. Existing line breaks are kept.
 pub fn paragraph(head: &str, indent: &str, text: &dyn Display, width: usize) -> String {
     // A narrow terminal still gets some words in each line.
