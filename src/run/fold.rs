@@ -193,16 +193,12 @@ impl Fold {
         found
     }
 
-    /// Returns the nodes that are not up and stand still.
+    /// Returns the nodes that died, and those that are not up and stand still.
     fn stuck(&self, now: RunTime) -> Vec<NodeName> {
-        let stands_still = |view: &NodeView| {
-            let moved = view.progress.last().map_or(RunTime::START, |last| last.at);
-            view.boots > 0
-                && view.stage < Stage::Os
-                && (view.stage == Stage::Off || now.since(moved) >= STILL)
-        };
+        let stands_still = |view: &NodeView| moved(view).is_some_and(|moved| now.since(moved) >= STILL);
+        let is_stuck = |view: &NodeView| view.power == Power::Died || stands_still(view);
         let nodes = self.snapshot.nodes.iter();
-        nodes.filter(|(_, view)| stands_still(view)).map(|(node, _)| node.clone()).collect()
+        nodes.filter(|(_, view)| is_stuck(view)).map(|(node, _)| node.clone()).collect()
     }
 
     /// Returns the conditions for power-ons. A node has finished booting once it is up, off, or one of its expectations
@@ -235,17 +231,15 @@ impl Fold {
             .min()
     }
 
-    /// Returns the nodes that are on and not up, with what last moved them on.
+    /// Returns the nodes that are on and not up, with the instants of what last moved them on.
     fn moves(&self) -> impl Iterator<Item = (&NodeName, RunTime)> {
-        let nodes = self.snapshot.nodes.iter();
-        let on_the_way = |view: &NodeView| view.stage > Stage::Off && view.stage < Stage::Os;
-        let nodes = nodes.filter(move |(_, view)| on_the_way(view));
-        nodes.map(|(node, view)| (node, view.progress.last().map_or(view.since, |last| last.at)))
+        self.snapshot.nodes.iter().filter_map(|(node, view)| Some((node, moved(view)?)))
     }
 
     /// Tells whether a node was found to stand still, and has not moved since.
     fn stands_still(&self, node: &NodeName) -> bool {
-        self.moves().any(|(of, moved)| of == node && self.stood.get(of) == Some(&moved))
+        let moved = self.snapshot.nodes.get(node).and_then(moved);
+        moved.is_some() && self.stood.get(node).copied() == moved
     }
 
     /// Reports what may explain why a node stands still, once.
@@ -417,6 +411,12 @@ impl Fold {
         }
         all
     }
+}
+
+/// Returns when something last moved a node on, if it is on and not up.
+fn moved(view: &NodeView) -> Option<RunTime> {
+    let is_on_the_way = view.stage > Stage::Off && view.stage < Stage::Os;
+    is_on_the_way.then(|| view.progress.last().map_or(view.since, |last| last.at))
 }
 
 /// Returns the processes without an expectation about their end, and that are not started again after it.
