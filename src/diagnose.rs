@@ -86,13 +86,14 @@ impl Diagnosis {
         found.into_iter().map(|finding| (node.clone(), finding)).collect()
     }
 
-    /// Applies a line of a server, which concerns the machine that it names.
+    /// Applies a line of a server, which concerns the machine that it names; one that names none may concern all.
     fn printed(&mut self, event: &Event, line: &str) -> Vec<(NodeName, Finding)> {
         let named = line.to_ascii_lowercase();
+        let is_of_all = !addresses_in(&named).any(|_| true);
         let (machines, own) = (&self.machines, self.own.as_ref());
         let concerned = self.cases.iter_mut().filter(|(node, case)| {
             let macs = machines.get(node).map(|machine| &machine.macs[..]).unwrap_or_default();
-            macs.iter().any(|mac| named.contains(&mac.to_string())) || case.has_address(&named)
+            is_of_all || macs.iter().any(|mac| named.contains(&mac.to_string())) || case.has_address(&named)
         });
         let found = concerned.flat_map(|(node, case)| {
             let found = case.log(event, line, Around { machine: machines.get(node), own });
@@ -110,6 +111,12 @@ impl Diagnosis {
             false => findings,
         }
     }
+}
+
+/// Returns the words of a text that are addresses of IP or hardware.
+fn addresses_in(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !(c.is_ascii_hexdigit() || c == '.' || c == ':'));
+    words.filter(|word| word.parse::<IpAddr>().is_ok() || word.parse::<Mac>().is_ok())
 }
 
 #[cfg(test)]

@@ -151,7 +151,7 @@ impl Case {
 
     /// Tells whether a text names an address that the machine had.
     pub(super) fn has_address(&self, text: &str) -> bool {
-        let mut words = text.split(|c: char| !(c.is_ascii_hexdigit() || c == '.' || c == ':'));
+        let mut words = super::addresses_in(text);
         words.any(|word| word.parse().is_ok_and(|address: IpAddr| self.addresses.contains(&address)))
     }
 

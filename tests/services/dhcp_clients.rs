@@ -208,7 +208,7 @@ fn udhcpc_is_known_by_its_client_id_and_by_its_uuid() {
 /// Runs perfdhcp; returns the number of exchanges and of unanswered requests.
 pub(super) fn perfdhcp(client: &Client, options: &[&str]) -> (usize, usize) {
     // On a busy host, answers need more than a moment: a late one is not a lost one.
-    let output = client.try_run("perfdhcp", &[&["-d", "20", "-W", "3000000"], options].concat());
+    let output = client.try_run("perfdhcp", &[&["-d", "20", "-W", "6000000"], options].concat());
     let text = String::from_utf8_lossy(&output.stdout);
     let number = |line: &str, name: &str| line.strip_prefix(name)?.trim().parse::<usize>().ok();
     let sum = |name: &str| text.lines().filter_map(|line| number(line, name)).sum::<usize>();
