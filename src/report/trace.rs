@@ -245,7 +245,8 @@ fn exchanges(exchanges: &[SeenExchange]) -> Vec<(String, Row)> {
         };
         let times = times(exchange);
         match groups.iter_mut().find(same) {
-            Some((_, _, count)) => *count += times,
+            // A record may hold any number.
+            Some((_, _, count)) => *count = count.saturating_add(times),
             None => groups.push((exchange, text, times)),
         }
     }
@@ -255,7 +256,8 @@ fn exchanges(exchanges: &[SeenExchange]) -> Vec<(String, Row)> {
     for (exchange, text, count) in groups {
         let of_service = shown.entry(&exchange.service).or_default();
         if *of_service >= MOST && !exchange.is_trouble() {
-            left_out.entry(&exchange.service).or_insert((exchange.began, 0)).1 += count;
+            let (_, all) = left_out.entry(&exchange.service).or_insert((exchange.began, 0));
+            *all = all.saturating_add(count);
             continue;
         }
         *of_service += 1;
@@ -481,6 +483,26 @@ mod tests {
         let lines: String =
             happened.iter().filter_map(|one| follower.line(one)).map(|line| line.text).collect();
         assert_snapshot!(lines);
+    }
+
+    #[test]
+    fn numbers_of_a_record_may_be_as_large_as_they_like() {
+        let answered = |ms| {
+            let known = Known::DnsAnswered {
+                name: "a.lab".to_owned(),
+                record: "A".to_owned(),
+                code: "NOERROR".into(),
+                rule: "node".to_owned(),
+                answer: Vec::new(),
+                bytes: 0,
+                us: 0,
+                count: Some(u64::MAX - 1),
+                server: None,
+            };
+            event(ms, None, known)
+        };
+        let shown = text(&[answered(1), answered(2)], false, WIDTH);
+        assert!(shown.contains(&format!("{} times", u64::MAX)), "{shown}");
     }
 
     proptest! {

@@ -243,7 +243,7 @@ impl SeenExchange {
         for answer in answers {
             let same = |known: &&mut Answer| known.what == answer.what && known.server == answer.server;
             match self.answers.iter_mut().find(same) {
-                Some(_) => self.times += times,
+                Some(_) => self.times = self.times.saturating_add(times),
                 None => self.answers.push(answer),
             }
         }
