@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub use self::catalogue::{Entry, entries, entry};
-pub use self::codes::{Code, Meaning, decode};
+pub use self::codes::{Meaning, PrintedCode, decode};
 
 pub use self::template::plain;
 
@@ -23,7 +23,7 @@ use crate::name::{Bytes, Mac, NodeName};
 
 /// What a machine is made of, as far as failures depend on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Machine {
+pub struct MachineFacts {
     /// Its firmware.
     pub firmware: Firmware,
     /// Its memory.
@@ -55,7 +55,7 @@ pub enum Firmware {
 /// Folds the events of machines into findings.
 #[derive(Debug, Default)]
 pub struct Diagnosis {
-    machines: BTreeMap<NodeName, Machine>,
+    machines: BTreeMap<NodeName, MachineFacts>,
     /// The addresses of the lab's own services; `None` outside of a lab.
     own: Option<BTreeSet<IpAddr>>,
     cases: BTreeMap<NodeName, Case>,
@@ -64,7 +64,7 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// Starts with what is known of a lab: its machines, and the addresses of its own services. The default is for captures
     /// of other networks.
-    pub fn new(machines: BTreeMap<NodeName, Machine>, own: BTreeSet<IpAddr>) -> Self {
+    pub fn new(machines: BTreeMap<NodeName, MachineFacts>, own: BTreeSet<IpAddr>) -> Self {
         Self { machines, own: Some(own), cases: BTreeMap::new() }
     }
 

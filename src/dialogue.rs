@@ -25,6 +25,9 @@ pub struct Divergence {
     pub missing: String,
 }
 
+/// The name of the finding that says what did not come, where no failure is known that explains it.
+pub const FIRST_MISSING: &str = "first-missing";
+
 impl Divergence {
     /// Tells whether it is of the dialogue of an operating system.
     pub fn is_of_system(&self) -> bool {
@@ -34,7 +37,7 @@ impl Divergence {
     /// Returns it as a finding of a machine that is at a stage.
     pub fn finding(&self, stage: Stage) -> Finding {
         Finding {
-            id: "first-missing".to_owned(),
+            id: FIRST_MISSING.to_owned(),
             title: format!("the usual dialogue of {} stopped", self.dialogue),
             certainty: Certainty::Unexplained,
             stage,

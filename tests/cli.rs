@@ -483,6 +483,9 @@ fn what_a_machine_printed_is_explained() {
         &["explain", "Could not boot image: Exec format error (https://ipxe.org/2e008081)"]
     ));
     assert_snapshot!(check(&home, &["explain", "tftp-not-found"]));
+    assert!(
+        check(&home, &["explain", "first-missing"]).starts_with("first-missing\n\nNo failure that is known")
+    );
     let all = check(&home, &["explain", "findings"]);
     assert!(all.lines().count() > 100 && all.contains("no-dhcp-answer  "), "{all}");
 }

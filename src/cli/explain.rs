@@ -6,6 +6,7 @@ use super::table::Table;
 use crate::config::keys::{self, Key, NAME};
 use crate::diag::{self, Code, nearest};
 use crate::diagnose::{self, Entry, Meaning, entries};
+use crate::dialogue::FIRST_MISSING;
 use crate::report::{self, exit};
 
 /// How many keys of one name are shown.
@@ -54,6 +55,13 @@ pub(super) fn run(args: &Args) -> Result<u8, Stop> {
         output::data(&lines.collect::<String>());
         return Ok(exit::MET);
     }
+    if what == FIRST_MISSING {
+        let about = "No failure that is known explains why this boot stopped. What the finding names is the first step of \
+                     the usual dialogue of this firmware, loader or system that did not come: look at who should have \
+                     taken it. `dryrack trace` shows what came before, and what was on the console.";
+        output::data(&format!("{what}\n\n{}", report::paragraph("", "", &about, output::width())));
+        return Ok(exit::MET);
+    }
     if let Some(entry) = diagnose::entry(what) {
         output::data(&failure(entry, output::width()));
         return Ok(exit::MET);
@@ -78,7 +86,8 @@ pub(super) fn run(args: &Args) -> Result<u8, Stop> {
             format!("keys of this name: {}{more}", called[..called.len().min(SHOWN)].join(", "))
         }
         Some(near) => format!("did you mean `{near}`?"),
-        None => "`dryrack explain keys` lists every key, `dryrack explain` every code".to_owned(),
+        None => "`dryrack explain keys` lists every key, `dryrack explain findings` every failure, `dryrack explain` every code"
+            .to_owned(),
     };
     Err(Stop::new(
         exit::WRONG,

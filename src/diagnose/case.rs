@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::catalogue::{CATALOGUE, Entry};
 use super::sign::{MachineSign, NetworkSign, Told};
 use super::template::{Values, fill};
-use super::{Firmware, Machine};
+use super::{Firmware, MachineFacts};
 use crate::event::{Certainty, Channel, Event, Finding, FindingEvidence, Known, RunTime, Source, Stage};
 use crate::name::{Mac, NodeName};
 
@@ -21,7 +21,7 @@ const MOST: usize = 64;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Around<'a> {
     /// The machine; nothing is known of those of a foreign capture.
-    pub(super) machine: Option<&'a Machine>,
+    pub(super) machine: Option<&'a MachineFacts>,
     /// The addresses of the lab's own services; none outside of a lab.
     pub(super) own: Option<&'a BTreeSet<IpAddr>>,
 }
@@ -350,7 +350,7 @@ impl Suspect {
     }
 
     /// Returns in how many channels it was seen, and whether the machine itself is one; nothing if that is not enough.
-    fn channels(&self, entry: &Entry, machine: Option<&Machine>) -> Option<(usize, bool)> {
+    fn channels(&self, entry: &Entry, machine: Option<&MachineFacts>) -> Option<(usize, bool)> {
         let made = machine
             .map(|machine| entry.machine.iter().filter_map(|sign| sign.is_made(machine, &self.values)));
         let is_made: Vec<bool> = made.into_iter().flatten().collect();
@@ -423,7 +423,7 @@ impl Suspect {
     }
 }
 
-impl Machine {
+impl MachineFacts {
     /// Returns where a value of the lab file was written, or the nearest table around it.
     fn place(&self, path: &str) -> Option<&str> {
         let mut path = path;
@@ -436,7 +436,7 @@ impl Machine {
     }
 }
 
-impl std::fmt::Display for Machine {
+impl std::fmt::Display for MachineFacts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let firmware = match self.firmware {
             Firmware::Bios => "BIOS",

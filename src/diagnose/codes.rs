@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 /// A code that was found in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Code {
+pub struct PrintedCode {
     /// As it is usually written: `040ee119`, `PXE-E18`.
     pub code: String,
     /// What it means; for PXE firmware, by the family that prints it.
@@ -103,8 +103,8 @@ static FORMS: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Returns the codes in a text: alone, in a URL, or in a line of a console.
-pub fn decode(text: &str) -> Vec<Code> {
-    let mut codes: Vec<Code> = Vec::new();
+pub fn decode(text: &str) -> Vec<PrintedCode> {
+    let mut codes: Vec<PrintedCode> = Vec::new();
     for found in FORMS.captures_iter(text) {
         let code = match found.name("pxe") {
             Some(pxe) => firmware(&pxe.as_str().to_ascii_uppercase()),
@@ -123,7 +123,7 @@ pub fn decode(text: &str) -> Vec<Code> {
 }
 
 /// Decodes a number of iPXE, of six or eight digits.
-fn ipxe(digits: &str) -> Option<Code> {
+fn ipxe(digits: &str) -> Option<PrintedCode> {
     let number = u32::from_str_radix(digits, 16).ok()?;
     let platform = (digits.len() == 8).then_some(number & 0xff);
     let number = if digits.len() == 8 { number >> 8 } else { number };
@@ -166,11 +166,14 @@ fn ipxe(digits: &str) -> Option<Code> {
         })
     })?;
     let look = known.map(|known| known.look.clone()).unwrap_or_default();
-    Some(Code { code: digits.to_owned(), meanings: vec![Meaning { of: "iPXE", meaning, look, parts }] })
+    Some(PrintedCode {
+        code: digits.to_owned(),
+        meanings: vec![Meaning { of: "iPXE", meaning, look, parts }],
+    })
 }
 
 /// Decodes a code of PXE firmware, such as `E18`.
-fn firmware(code: &str) -> Option<Code> {
+fn firmware(code: &str) -> Option<PrintedCode> {
     let code = format!("PXE-{code}");
     let Firmware { edk2, legacy } = PXE.get(&code)?;
     let families = [("EDK2 and most UEFI firmware", edk2), ("PXE ROMs for BIOS", legacy)];
@@ -180,7 +183,7 @@ fn firmware(code: &str) -> Option<Code> {
         Some(Meaning { of, meaning: meaning.clone(), look: look.clone(), parts })
     });
     let meanings = meanings.collect();
-    Some(Code { code, meanings })
+    Some(PrintedCode { code, meanings })
 }
 
 fn upper(text: &str) -> String {
@@ -197,7 +200,7 @@ mod tests {
             let parts: Vec<_> = meaning.parts.iter().map(|(name, says)| format!("{name} {says}")).collect();
             format!("{}: {} [{}]", meaning.of, meaning.meaning, parts.join("; "))
         };
-        let code = |code: &Code| {
+        let code = |code: &PrintedCode| {
             format!("{}\n{}\n", code.code, code.meanings.iter().map(parts).collect::<Vec<_>>().join("\n"))
         };
         decode(text).iter().map(code).collect()

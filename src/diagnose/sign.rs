@@ -6,7 +6,7 @@ use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
 
 use super::template::Values;
-use super::{Firmware, Machine};
+use super::{Firmware, MachineFacts};
 use crate::event::{FileRole, Known, LearnedFrom};
 use crate::name::Bytes;
 
@@ -41,7 +41,7 @@ impl Sign {
     }
 
     /// Tells whether a machine is made like this.
-    pub(super) fn is_made(&self, machine: &Machine, values: &Values) -> bool {
+    pub(super) fn is_made(&self, machine: &MachineFacts, values: &Values) -> bool {
         match self {
             Self::Network(_) => false,
             Self::Machine(sign) => sign.is_made(machine, values) == Some(true) || sign.is_given(machine),
@@ -287,6 +287,7 @@ impl TryFrom<RawNetworkSign> for NetworkSign {
 pub(super) const VALUES: &[&str] = &[
     "server",
     "servers",
+    "network",
     "boot-file",
     "path",
     "name",
@@ -341,7 +342,7 @@ impl NetworkKind {
         match (self, known) {
             (
                 Self::Asked(sign),
-                Known::DhcpAsked { request, client, architecture, vendor_class, relay, .. },
+                Known::DhcpAsked { network, request, client, architecture, vendor_class, relay, .. },
             ) => {
                 let number = architecture.is_some_and(|number| sign.architecture.contains(&number));
                 let fits = sign.client.has(client.as_str())
@@ -349,7 +350,7 @@ impl NetworkKind {
                     && (sign.architecture.is_empty() || number)
                     && fits_any(&sign.vendor_class, vendor_class.as_deref())
                     && is(sign.relayed, relay.is_some());
-                let mut told = told();
+                let mut told = told().with("network", network);
                 if let Some(number) = architecture {
                     told = told.with("architecture", number);
                 }
@@ -508,12 +509,12 @@ impl MachineSign {
     }
 
     /// Tells whether a machine shows it from its start.
-    pub(super) fn is_given(&self, machine: &Machine) -> bool {
+    pub(super) fn is_given(&self, machine: &MachineFacts) -> bool {
         matches!(self, Self::Link { up: Some(false) }) && machine.link_down
     }
 
     /// Tells whether a machine is made like this; `None` if it says nothing about that.
-    pub(super) fn is_made(&self, machine: &Machine, values: &Values) -> Option<bool> {
+    pub(super) fn is_made(&self, machine: &MachineFacts, values: &Values) -> Option<bool> {
         let Self::Node { firmware, memory_below, rng, disk_bus, no_disk_bus, diskless, lacks_disk } = self
         else {
             return None;

@@ -159,8 +159,8 @@ fn silence(service: &str, what: &str) -> Known {
     Known::Unanswered { network: lan(), service, what, server: None, times: 4 }
 }
 
-fn uefi() -> Machine {
-    Machine {
+fn uefi() -> MachineFacts {
+    MachineFacts {
         firmware: Firmware::Uefi,
         memory: Bytes::mebi(512),
         rng: true,
@@ -171,22 +171,22 @@ fn uefi() -> Machine {
     }
 }
 
-fn bios() -> Machine {
-    Machine { firmware: Firmware::Bios, ..uefi() }
+fn bios() -> MachineFacts {
+    MachineFacts { firmware: Firmware::Bios, ..uefi() }
 }
 
-fn secure() -> Machine {
-    Machine { firmware: Firmware::UefiSecure, ..uefi() }
+fn secure() -> MachineFacts {
+    MachineFacts { firmware: Firmware::UefiSecure, ..uefi() }
 }
 
 /// A boot: what was seen of it, how far it came, and on what machine.
 struct Boot {
     events: Vec<Known>,
     stage: Stage,
-    machine: Option<Machine>,
+    machine: Option<MachineFacts>,
 }
 
-fn boot(stage: Stage, machine: Machine, events: impl IntoIterator<Item = Vec<Known>>) -> Boot {
+fn boot(stage: Stage, machine: MachineFacts, events: impl IntoIterator<Item = Vec<Known>>) -> Boot {
     Boot { events: events.into_iter().flatten().collect(), stage, machine: Some(machine) }
 }
 
@@ -600,7 +600,7 @@ fn failures_are_named() {
             "no random numbers",
             boot(
                 Stage::Firmware,
-                Machine { rng: false, ..uefi() },
+                MachineFacts { rng: false, ..uefi() },
                 [screen(&["BdsDxe: No bootable option or device was found."])],
             ),
         ),
@@ -645,7 +645,7 @@ fn failures_are_named() {
             "restarted for ever",
             boot(
                 Stage::Kernel,
-                Machine { disks: BTreeSet::from(["virtio".to_owned()]), ..bios() },
+                MachineFacts { disks: BTreeSet::from(["virtio".to_owned()]), ..bios() },
                 [vec![
                     tftp("/vmlinuz", "sent", "linux"),
                     Known::Reset { why: PowerCause::Guest },
@@ -685,7 +685,7 @@ fn failures_are_named() {
             "a disk that is not there",
             boot(
                 Stage::Os,
-                Machine { disks: BTreeSet::from(["virtio".to_owned()]), ..uefi() },
+                MachineFacts { disks: BTreeSet::from(["virtio".to_owned()]), ..uefi() },
                 [screen(&["Error: checking whether /dev/sda is a device: No such file or directory"])],
             ),
         ),

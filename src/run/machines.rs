@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::diagnose::{Firmware, Machine};
+use crate::diagnose::{Firmware, MachineFacts};
 use crate::lab::{self, Bus};
 use crate::name::NodeName;
 use crate::plan::{NodeKind, NodePlan, Plan, Step};
 
 /// Returns what the machines of a plan are made of, and where their values were written.
-pub(super) fn machines(plan: &Plan) -> BTreeMap<NodeName, Machine> {
+pub(super) fn machines(plan: &Plan) -> BTreeMap<NodeName, MachineFacts> {
     plan.nodes.iter().map(|(name, node)| (name.clone(), machine(plan, node))).collect()
 }
 
@@ -26,13 +26,13 @@ pub(super) fn own_addresses(plan: &Plan) -> BTreeSet<IpAddr> {
     addresses.collect()
 }
 
-fn machine(plan: &Plan, node: &NodePlan) -> Machine {
+fn machine(plan: &Plan, node: &NodePlan) -> MachineFacts {
     let NodeKind::Qemu(qemu) = &node.kind;
     let disks: BTreeSet<String> = qemu.disks.values().map(|disk| bus(disk.bus).to_owned()).collect();
     // What the lab does on purpose, and what it expects, is none of the diagnosis's business.
     let is_told = |path: &str| !["fault.", "expect.", "action."].iter().any(|part| path.starts_with(part));
     let places = plan.origins.0.iter().filter(|(path, _)| is_told(path));
-    Machine {
+    MachineFacts {
         firmware: match node.firmware {
             lab::Firmware::Bios => Firmware::Bios,
             lab::Firmware::Uefi => Firmware::Uefi,

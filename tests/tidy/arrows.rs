@@ -75,8 +75,8 @@ const SHELL: &[(&str, &[&str])] = &[
         "cli",
         &[
             "name", "hint", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "expect",
-            "observe", "dissect", "diagnose", "import", "report", "guide", "system", "image", "capture",
-            "node", "rpc", "serve", "run", "web",
+            "observe", "dissect", "dialogue", "diagnose", "import", "report", "guide", "system", "image",
+            "capture", "node", "rpc", "serve", "run", "web",
         ],
     ),
     ("main", &["cli"]),
