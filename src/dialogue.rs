@@ -60,7 +60,11 @@ impl Dialogue {
     /// Reads an event.
     pub fn apply(&mut self, event: &Event) {
         if self.facts.len() < MOST {
-            self.facts.extend(Fact::of(event));
+            // A frame is read a moment after what services tell of the same time.
+            if let Some(fact) = Fact::of(event) {
+                let place = self.facts.partition_point(|other| other.at <= fact.at);
+                self.facts.insert(place, fact);
+            }
         }
     }
 

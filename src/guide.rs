@@ -25,6 +25,7 @@ guides! {
     kubernetes = "kubernetes",
     lives = "lives",
     findings = "findings",
+    faults = "faults",
     ci = "ci",
     without_root = "without-root",
     traces = "traces",

@@ -19,6 +19,7 @@ pub mod dialogue;
 pub mod dissect;
 #[cfg(not(fuzzing))]
 pub mod expect;
+pub mod fault;
 pub mod import;
 #[cfg(not(fuzzing))]
 pub mod kubernetes;

@@ -103,6 +103,8 @@ names! {
     ExpectName,
     /// The name of an action.
     ActionName,
+    /// The name of a fault.
+    FaultName,
     /// The name of an image.
     ImageName,
 }
@@ -252,6 +254,15 @@ impl IfName {
     pub fn derive(kind: char, of: &[&str]) -> Self {
         let d = digest("interface", of);
         Self(format!("dr{kind}{:02x}{:02x}{:02x}{:02x}", d[0], d[1], d[2], d[3]))
+    }
+
+    /// Returns the name of another kind that belongs to the same thing.
+    #[must_use]
+    pub fn beside(&self, kind: char) -> Self {
+        match self.is_derived() {
+            true => Self(format!("dr{kind}{}", &self.0[3..])),
+            false => Self::derive(kind, &[self.as_str()]),
+        }
     }
 
     /// Tells whether it is such a name.

@@ -438,6 +438,9 @@ impl NodeView {
             | Known::ActionStarted { .. }
             | Known::ActionDone { .. }
             | Known::ActionFailed { .. }
+            | Known::FaultBegan { .. }
+            | Known::FaultStruck { .. }
+            | Known::FaultEnded { .. }
             | Known::Commanded { .. } => {}
         }
     }
@@ -700,6 +703,9 @@ impl Snapshot {
             | Known::ExpectationDecided { .. }
             | Known::Diagnosed { .. }
             | Known::Judged { .. }
+            | Known::FaultBegan { .. }
+            | Known::FaultStruck { .. }
+            | Known::FaultEnded { .. }
             | Known::Commanded { .. } => {}
         }
     }

@@ -140,6 +140,7 @@ fn the_help_names_every_verb() {
       boot-next     Override what a node boots from at its next start
       media         Insert an image into a drive of a node, or eject it
       link          Set the link of a node's NIC up or down
+      fault         Let something go wrong with a node on purpose
       screen        Type on the keyboard of a node, or print where a VNC viewer connects
       screenshot    Save a screenshot of a node as PNG, or print the text on its screen
       capture       Capture the frames of a network or a node, as pcapng for Wireshark; Ctrl-C ends the
@@ -507,6 +508,7 @@ fn guides_are_listed_and_printed() {
     kubernetes       Kubernetes
     lives            Lives of labs
     findings         Findings
+    faults           Faults
     ci               Continuous integration
     without-root     Without root
     traces           Traces
@@ -518,7 +520,7 @@ fn guides_are_listed_and_printed() {
     assert_snapshot!(check(&home, &["guide", "labs"]), @"
     --- stderr
     error: invalid value 'labs' for '[TOPIC]'
-      [possible values: lab-file, networks, images, installs, media, boot-paths, matchbox, processes, hosts, expectations, kubernetes, lives, findings, ci, without-root, traces, import, troubleshooting]
+      [possible values: lab-file, networks, images, installs, media, boot-paths, matchbox, processes, hosts, expectations, kubernetes, lives, findings, faults, ci, without-root, traces, import, troubleshooting]
 
       tip: a similar value exists: 'lab-file'
 
@@ -603,7 +605,7 @@ fn keys_are_explained() {
     --- stderr
     error: `nodes` is no code, no key of the lab file, and no sign of a failure that is known
 
-    hint: keys of this name: `expect.NAME.nodes`, `expect.NAME.that.kubernetes.nodes`, `action.NAME.nodes`
+    hint: keys of this name: `expect.NAME.nodes`, `expect.NAME.that.kubernetes.nodes`, `action.NAME.nodes`, `fault.NAME.nodes`
     --- exit code 2
     ");
     let all = check(&home, &["explain", "keys"]);
@@ -727,6 +729,8 @@ fn verbs_of_a_running_lab_say_that_there_is_none() {
         &["console", "a"],
         &["power", "on", "a"],
         &["link", "up", "a"],
+        &["fault", "a", "dhcp=drop"],
+        &["fault", "a", "--end"],
         &["screenshot", "a"],
         &["exec", "--", "true"],
         &["exec", "true"],

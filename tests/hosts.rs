@@ -330,6 +330,87 @@ fn processes_run_from_container_images() {
     world.home.assert_clean(Duration::from_secs(2), "after the lab");
 }
 
+#[test]
+fn links_and_power_of_hosts_fail_on_purpose() {
+    let world = World::new();
+    world.lab(
+        r#"
+        host.one.nic.lan.address = "10.83.0.2/24"
+        host.two.nic.lan.address = "10.83.0.3/24"
+
+        [fault.far]
+        nodes = ["one"]
+        do.link.delay = "60ms"
+
+        [fault.cut]
+        nodes = ["two"]
+        after = "expect.pulled"
+        do.machine = "power-cut"
+
+        [expect.pulled]
+        within = "5m"
+        that = { command = { run = "test -e pulled" } }
+        "#,
+    );
+    let up = world.says(&["up", "--detach", "lab"]);
+    assert!(!up.contains("exit code"), "{up}");
+    let ping = |options: &str| world.on("two", &format!("busybox ping -c 1 -W 2 {options} 10.83.0.2"));
+    let passes = |options: &str| !ping(options).contains("--- exit code");
+    let took = |said: &str| -> f64 {
+        let time = said.split("time=").nth(1).and_then(|rest| rest.split(' ').next());
+        time.and_then(|time| time.parse().ok()).unwrap_or_else(|| panic!("no time: {said}"))
+    };
+    let far = ping("");
+    assert!(took(&far) >= 120.0, "60 ms there, and 60 ms back: {far}");
+    assert_eq!(world.says(&["fault", "one", "--end"]), "one: over: far\n");
+    assert_eq!(world.says(&["fault", "one", "--end"]), "one has no fault\n");
+    // A link that is sound again has its old port.
+    wait_for("a fast link", Duration::from_secs(20), || (took(&ping("")) < 120.0).then_some(()));
+
+    assert_eq!(
+        world.says(&["fault", "one", "link.mtu=600"]),
+        "one: link.mtu = 600 from now on (by-hand-1)\n"
+    );
+    wait_for("a narrow link", Duration::from_secs(20), || (!passes("-s 1000")).then_some(()));
+    assert!(passes("-s 100"));
+    assert_eq!(
+        world.says(&["fault", "one", "link.loss=100"]),
+        "one: link.loss = 100 from now on (by-hand-2)\n"
+    );
+    wait_for("a silent link", Duration::from_secs(20), || (!passes("")).then_some(()));
+    assert_eq!(world.says(&["fault", "one", "--end"]), "one: over: by-hand-2, by-hand-1\n");
+    wait_for("a link", Duration::from_secs(20), || passes("").then_some(()));
+    assert_eq!(world.says(&["fault", "one", "link=down"]), "one: link = \"down\" from now on (by-hand-3)\n");
+    wait_for("no link", Duration::from_secs(20), || (!passes("")).then_some(()));
+    world.says(&["fault", "one", "--end"]);
+    wait_for("a link", Duration::from_secs(20), || passes("").then_some(()));
+
+    for (wrong, why) in [
+        (&["fault", "one", "machine=no-rng"][..], "`one` is a host: it has no machine"),
+        (&["fault", "one", "tls=expired"], "the lab has no server for `one` that could fail in this way"),
+        (&["fault", "one", "link.loss=0"], "0 of a hundred frames is no share"),
+        (&["fault", "one", "link=slow"], "`link` cannot be `slow`"),
+        (&["fault", "three", "link=down"], "three"),
+        (&["fault", "one"], "the following required arguments were not provided"),
+    ] {
+        let said = world.says(wrong);
+        assert!(said.contains(why) && said.contains("--- exit code"), "{wrong:?}: {said}");
+    }
+
+    // The power of a host fails once something has happened.
+    let command = ["exec", "--", "touch", "pulled"];
+    assert_eq!(world.says(&command), "");
+    wait_for("a power cut", Duration::from_secs(30), || {
+        world.says(&["status"]).contains("  two   off").then_some(())
+    });
+    let events = world.says(&["trace", "--events"]);
+    for line in ["far: link.delay = \"60ms\" from now on", "far: over", "cut: machine = \"power-cut\""] {
+        assert!(events.contains(line), "{line}: {events}");
+    }
+    assert_eq!(world.says(&["down"]), "lab lab is down\n");
+    world.home.assert_clean(Duration::from_secs(2), "after the lab");
+}
+
 /// A registry on a host, one on the loopback interface with the same images, and a machine that pushes to them.
 const REGISTRY: &str = r#"
 host.registry.nic.lan.address = "10.83.0.2/24"

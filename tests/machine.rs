@@ -105,6 +105,7 @@ fn lab(node: Node) -> Lab {
         publish: Vec::new(),
         expectations: BTreeMap::new(),
         actions: BTreeMap::new(),
+        faults: BTreeMap::new(),
         origins: dryrack::lab::Origins::default(),
     }
 }
@@ -186,7 +187,16 @@ impl Bench {
     ) -> Result<Machine, StartError> {
         let watches = FileWatches::new().unwrap();
         let folder = self.path().to_owned();
-        Machine::start(plan, folder, media, &self.spawner, &watches, self.emitter()).await
+        Machine::start(
+            plan,
+            folder,
+            media,
+            &self.spawner,
+            &watches,
+            self.emitter(),
+            dryrack::fault::Faults::none(),
+        )
+        .await
     }
 
     fn happened(&self) -> Vec<Known> {

@@ -13,6 +13,7 @@ mod services {
     mod dhcp_relay;
     mod dhcp_segment;
     mod dns;
+    mod faults;
     mod firmware;
     mod grpc;
     mod hostile;

@@ -172,6 +172,7 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
             kept: Path::new("/nonexistent").to_owned(),
             spawner: Spawner::start().expect("a thread"),
             events: events.clone(),
+            faults: dryrack::fault::Faults::none(),
             resolve: Arc::new(resolve),
             ssh_public_key: "ssh-ed25519 AAAA".to_owned(),
             authority: None,

@@ -16,6 +16,7 @@ mod down;
 mod exec;
 mod explain;
 mod explain_pcap;
+mod fault;
 mod foreground;
 mod generic;
 mod group;
@@ -121,6 +122,7 @@ enum Verb {
     BootNext(boot::NextArgs),
     Media(media::Args),
     Link(link::Args),
+    Fault(fault::Args),
     Screen(screen::Args),
     Screenshot(screenshot::Args),
     Capture(capture::Args),
@@ -209,6 +211,7 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::BootNext(args) => boot::run_next(&args, locations),
         Verb::Media(args) => media::run(&args, locations),
         Verb::Link(args) => link::run(&args, locations),
+        Verb::Fault(args) => fault::run(&args, locations),
         Verb::Screen(args) => screen::run(&args, locations),
         Verb::Screenshot(args) => screenshot::run(&args, locations),
         Verb::Capture(args) => capture::run(&args, locations),

@@ -124,6 +124,8 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::ActionStarted { .. }
         | Known::ActionDone { .. }
         | Known::ActionFailed { .. }
+        | Known::FaultBegan { .. }
+        | Known::FaultEnded { .. }
         | Known::Diagnosed { .. }
         | Known::ExpectationDecided { .. } => true,
         Known::StageReached { .. } => !live,
@@ -170,6 +172,7 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::ProcessEnded { .. }
         | Known::Probed { .. }
         | Known::Judged { .. }
+        | Known::FaultStruck { .. }
         | Known::Commanded { .. } => false,
     }
 }

@@ -13,6 +13,7 @@ mod architecture;
 mod certificate;
 mod choice;
 mod expect;
+mod fault;
 pub mod keys;
 mod kubernetes;
 mod login;
@@ -39,6 +40,7 @@ pub use alternatives::*;
 pub use architecture::{ARCHITECTURES, Architecture, architecture, architecture_names};
 pub use certificate::RawCertificate;
 pub use expect::*;
+pub use fault::*;
 pub use kubernetes::*;
 pub use login::*;
 pub use raw::*;
@@ -101,6 +103,19 @@ pub struct Reading {
     pub positions: Vec<(String, Span)>,
 }
 
+/// What `--set` is called and looks like in messages.
+const SET: (&str, &str) = ("--set", "node.a.memory=2GiB");
+/// The same for an argument with a fault.
+const FAULT: (&str, &str) = ("the fault", "dhcp=drop or http.status=404");
+
+/// Reads what goes wrong from an argument, written as after `do` in the lab file: `dhcp=drop`, `http.status=404`.
+pub fn fault_kind(argument: &str) -> Result<FaultKind, (Vec<Diagnostic>, Sources)> {
+    let (mut sources, mut found) = (Sources::default(), Vec::new());
+    let tree = set::read(argument, FAULT, &mut sources, &mut found);
+    let kind = tree.and_then(|tree| read::read::<FaultKind>(&tree, &mut found));
+    kind.filter(|_| found.is_empty()).ok_or((found, sources))
+}
+
 /// Reads a lab file, the files laid over it, and `--set` arguments, in this order.
 pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
     let mut sources = Sources::default();
@@ -118,7 +133,7 @@ pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
         layers.push(Layer { tree: parsed.root, kind });
     }
     for set in sets {
-        match set::read(set, &mut sources, &mut found) {
+        match set::read(set, SET, &mut sources, &mut found) {
             Some(tree) => layers.push(Layer { tree, kind: Kind::Set }),
             None => whole = false,
         }

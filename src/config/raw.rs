@@ -17,6 +17,7 @@ use super::alternatives::{
 };
 use super::architecture;
 use super::expect::{RawExpect, RawHttp};
+use super::fault::RawFault;
 use super::secret::RawSecret;
 use super::value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, Word, words};
 use super::word::{Offset, RawAddress, RawHostAddress, Server, Service, Span};
@@ -105,6 +106,10 @@ pub struct RawLab {
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
     pub action: Keyed<RawAction>,
+    /// What goes wrong on purpose, by name.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
+    pub fault: Keyed<RawFault>,
     /// Only in an overlay: entries of the underlying files to remove, such as `"expect.kubelet"`.
     #[serde(default)]
     pub remove: List<String>,

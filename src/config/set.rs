@@ -6,9 +6,6 @@ use super::Source;
 use super::tree::{Entry, Table, Tree, Value, parse};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 
-/// The name of a `--set` in messages.
-const NAME: &str = "--set";
-
 /// A path through tables: `node.a.memory`.
 pub(super) struct Path(Vec<(String, std::ops::Range<usize>)>);
 
@@ -40,20 +37,26 @@ impl Path {
     }
 }
 
-/// Reads one `--set` into a tree with one leaf; `None` if it was reported.
-pub(super) fn read(argument: &str, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<Tree> {
+/// Reads one argument into a tree with one leaf; `None` if it was reported. `name` is that of the argument, for
+/// messages, and `example` what is expected.
+pub(super) fn read(
+    argument: &str,
+    (name, example): (&str, &str),
+    sources: &mut Sources,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Tree> {
     let mut split = argument.char_indices().filter(|(_, c)| *c == '=').map(|(at, _)| at);
     // A quoted key may contain an equals sign, so the first one with a valid key on its left counts.
     let path = split.find_map(|at| Path::parse(&argument[..at]).map(|path| (path, at)));
     let Some((Path(names), at)) = path else {
-        let file = sources.add(NAME, argument);
+        let file = sources.add(name, argument);
         found.push(
             Diagnostic::new(Code::BadSet, Span::new(file, 0..argument.len()), "this is not KEY=VALUE")
-                .help("expected a path and a value, such as node.a.memory=2GiB"),
+                .help(format!("expected a path and a value, such as {example}")),
         );
         return None;
     };
-    let mut tree = value(argument, at + 1, sources, found)?;
+    let mut tree = value(argument, at + 1, name, sources, found)?;
     let file = tree.span.file;
     for (name, range) in names.into_iter().rev() {
         let span = Span::new(file, range.clone());
@@ -65,18 +68,25 @@ pub(super) fn read(argument: &str, sources: &mut Sources, found: &mut Vec<Diagno
 }
 
 /// Reads the value: as TOML if it is valid TOML, else as a string.
-fn value(argument: &str, from: usize, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<Tree> {
+fn value(
+    argument: &str,
+    from: usize,
+    name: &str,
+    sources: &mut Sources,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Tree> {
     let text = argument[from..].trim();
     // Blanks in place of the key preserve all offsets.
     let document = format!("{}v={}", " ".repeat(from - 2), &argument[from..]);
     let written_as_toml = text.starts_with(['[', '{', '"', '\'']);
-    let source = Source { name: NAME.into(), bytes: document.into_bytes() };
+    let source = Source { name: name.into(), bytes: document.into_bytes() };
     let mut attempt = Vec::new();
     let mut parsed = parse(&source, &mut Sources::default(), &mut attempt);
-    let file = sources.add(NAME, argument);
+    let file = sources.add(name, argument);
     let entry = parsed.root.table_mut().filter(|table| table.len() == 1).and_then(|table| table.remove("v"));
     match entry {
-        Some(mut entry) if attempt.is_empty() => {
+        // Dates are written as strings.
+        Some(mut entry) if attempt.is_empty() && !matches!(entry.tree.value, Value::Datetime) => {
             relocate(&mut entry.tree, file);
             Some(entry.tree)
         }

@@ -102,6 +102,17 @@ impl FromStr for Span {
     }
 }
 
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let whole = TIMES.iter().filter(|(_, size)| millis > 0 && millis.is_multiple_of(u128::from(*size)));
+        match whole.max_by_key(|(_, size)| *size) {
+            Some((unit, size)) => write!(f, "{}{unit}", millis / u128::from(*size)),
+            None => f.write_str("0s"),
+        }
+    }
+}
+
 impl Word for Span {
     const WANTED: &'static str = "a duration like \"90s\", \"10m\" or \"1h30m\"";
     const PATTERN: &'static str = "^([0-9]+(ms|s|m|h|d))+$";

@@ -207,6 +207,7 @@ codes! {
     UnknownAction = "L409": "unknown action",
     NeverReady = "L410": "nothing shows that a process is ready",
     BadAction = "L411": "an action cannot be done",
+    BadFault = "L412": "a fault cannot happen",
 }
 
 impl Code {

@@ -7,7 +7,9 @@ use super::catalogue::{CATALOGUE, Entry};
 use super::sign::{MachineSign, NetworkSign, Told};
 use super::template::{Values, fill};
 use super::{Firmware, MachineFacts};
-use crate::event::{Certainty, Channel, Event, Finding, FindingEvidence, Known, RunTime, Source, Stage};
+use crate::event::{
+    Certainty, Channel, Event, Finding, FindingEvidence, Kind, Known, RunTime, Source, Stage,
+};
 use crate::name::{Mac, NodeName};
 
 /// How long a line is at least that may go on in the next: the BIOS console of iPXE has 80 columns, and the last one may
@@ -16,6 +18,8 @@ const NARROWEST: usize = 79;
 
 /// How many addresses of a machine, and how much of repeated signs, is kept.
 const MOST: usize = 64;
+/// More answers than a service gives before the wire shows what it was asked.
+const MOST_AHEAD: usize = 8;
 
 /// What is known beside the events.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +61,8 @@ struct Suspect {
     /// How many signs of the network were seen, and those of the next one.
     network: usize,
     next: Repeats,
+    /// Answers of the lab's services to what the wire has not shown yet: frames are read a moment later.
+    ahead: Vec<Event>,
     /// Which signs of the machine were seen.
     machine: BTreeSet<usize>,
     screen: bool,
@@ -269,23 +275,25 @@ impl Boot {
             if entry.without.iter().any(|sign| sign.is_seen(known)) {
                 self.suspects.entry(index).or_default().barred = true;
             }
-            let place = self.suspects.get(&index).map_or(0, |suspect| suspect.network);
-            if let Some(sign) = entry.network.get(place)
-                && let Some(told) = sign.of(known)
-            {
-                let suspect = self.suspects.entry(index).or_default();
-                let shown = evidence(event, Channel::Network, &known.to_string());
-                let is_enough = suspect.next.add(sign, &told, shown);
-                suspect.tell(told, own);
-                if is_enough {
-                    let seen = std::mem::take(&mut suspect.next);
-                    if sign.different.as_deref() == Some("server") {
-                        let servers: Vec<&str> = seen.values.keys().map(String::as_str).collect();
-                        suspect.values.insert("servers".to_owned(), servers.join(" and "));
+            if self.step(index, event, known, own) {
+                touched.insert(index);
+                let ahead = self.suspects.get_mut(&index).map(|suspect| std::mem::take(&mut suspect.ahead));
+                for later in ahead.unwrap_or_default() {
+                    if let Kind::Known(known) = &later.kind
+                        && later.at >= event.at
+                    {
+                        self.step(index, &later, known, own);
                     }
-                    suspect.evidence.extend(seen.evidence.into_iter().take(3));
-                    suspect.network += 1;
-                    touched.insert(index);
+                }
+            } else if event.source == Source::Service {
+                let place = self.suspects.get(&index).map_or(0, |suspect| suspect.network);
+                let next = entry.network.get(place + 1).filter(|next| next.of(known).is_some());
+                if next.is_some() {
+                    let ahead = &mut self.suspects.entry(index).or_default().ahead;
+                    if ahead.len() == MOST_AHEAD {
+                        ahead.remove(0);
+                    }
+                    ahead.push(event.clone());
                 }
             }
             for (place, sign) in entry.machine.iter().enumerate() {
@@ -296,6 +304,28 @@ impl Boot {
                 }
             }
         }
+    }
+
+    /// Holds an event against the next sign on the network of an entry. Tells whether that sign is complete now.
+    fn step(&mut self, index: usize, event: &Event, known: &Known, own: Option<&BTreeSet<IpAddr>>) -> bool {
+        let entry = &CATALOGUE.entries[index];
+        let place = self.suspects.get(&index).map_or(0, |suspect| suspect.network);
+        let Some(sign) = entry.network.get(place) else { return false };
+        let Some(told) = sign.of(known) else { return false };
+        let suspect = self.suspects.entry(index).or_default();
+        let shown = evidence(event, Channel::Network, &known.to_string());
+        let is_enough = suspect.next.add(sign, &told, shown);
+        suspect.tell(told, own);
+        if is_enough {
+            let seen = std::mem::take(&mut suspect.next);
+            if sign.different.as_deref() == Some("server") {
+                let servers: Vec<&str> = seen.values.keys().map(String::as_str).collect();
+                suspect.values.insert("servers".to_owned(), servers.join(" and "));
+            }
+            suspect.evidence.extend(seen.evidence.into_iter().take(3));
+            suspect.network += 1;
+        }
+        is_enough
     }
 
     /// Returns the findings, the best first.

@@ -237,6 +237,9 @@ impl Fact {
             | Known::ActionStarted { .. }
             | Known::ActionDone { .. }
             | Known::ActionFailed { .. }
+            | Known::FaultBegan { .. }
+            | Known::FaultStruck { .. }
+            | Known::FaultEnded { .. }
             | Known::Commanded { .. } => return None,
         };
         Some(Self { at: event.at, told })

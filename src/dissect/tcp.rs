@@ -32,6 +32,8 @@ const MOST_MEMORY: usize = 4 << 20;
 const WIDEST_GAP: u32 = 4 << 20;
 /// After this time of silence, a connection is forgotten.
 const IDLE: Duration = Duration::from_secs(120);
+/// How long a server may take for the head of a response.
+const SILENCE: Duration = Duration::from_secs(15);
 /// How long a host may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -199,6 +201,9 @@ impl Tcp {
             flow.give_up();
         }
         self.memory += flow.counted;
+        if side == Side::Client && segment.length > 0 {
+            self.earliest = self.earliest.min(hop.at + SILENCE);
+        }
         let is_over = flow.client.is_over() && flow.server.is_over();
         if is_over && let Some(flow) = self.remove(&key) {
             flow.finish(context, hop.at, true);
@@ -298,7 +303,21 @@ impl Tcp {
                 flow.finish(context, now, false);
             }
         }
-        let next = self.flows.iter().map(|(_, flow)| flow.last + IDLE).min();
+        let waiting = |flow: &Flow| match &flow.talk {
+            Talk::Http(http) => http.waits_since().map(|since| since + SILENCE),
+            _ => None,
+        };
+        let is_silent = |flow: &Flow| waiting(flow).is_some_and(|until| now >= until);
+        let mut silent: Vec<Key> =
+            self.flows.iter().filter(|(_, flow)| is_silent(flow)).map(|(key, _)| *key).collect();
+        silent.sort();
+        for key in silent {
+            if let Some(Flow { talk: Talk::Http(http), ends, .. }) = self.flows.get_mut(&key) {
+                http.silent(context, ends, now);
+            }
+        }
+        let ends = self.flows.iter().map(|(_, flow)| flow.last + IDLE);
+        let next = ends.chain(self.flows.iter().filter_map(|(_, flow)| waiting(flow))).min();
         self.earliest = next.unwrap_or(RunTime::NEVER);
     }
 

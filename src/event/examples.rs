@@ -7,7 +7,7 @@ use super::{
     BootedFrom, Certainty, Channel, Event, FileRole, Finding, FindingEvidence, Kind, Known, LearnedBy,
     LearnedFrom, RouterSeen, RpcCode, RunTime, ScreenMode, Stage, TftpMode,
 };
-use crate::name::{ActionName, ExpectName, Mac, NetworkName, NodeName, ProcessName};
+use crate::name::{ActionName, ExpectName, FaultName, Mac, NetworkName, NodeName, ProcessName};
 
 /// Creates an event at a time in milliseconds.
 pub(crate) fn event(ms: u64, node: Option<&str>, kind: Known) -> Event {
@@ -131,7 +131,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         Just("guest".to_owned()),
     ];
     let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
-    let kind = (0..52u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+    let kind = (0..55u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
         .prop_map(|(which, one, two, flag, number, expect, stage)| {
             let expect = ExpectName::new(expect).unwrap();
             match which {
@@ -269,6 +269,9 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                 },
                 48 => Known::ActionDone { action: ActionName::new("cut").unwrap() },
                 49 => Known::ActionFailed { action: ActionName::new("cut").unwrap(), why: one },
+                52 => Known::FaultBegan { fault: FaultName::new("drop").unwrap(), what: one },
+                53 => Known::FaultStruck { fault: FaultName::new("drop").unwrap(), what: one },
+                54 => Known::FaultEnded { fault: FaultName::new("drop").unwrap() },
                 46 => Known::MediumSet { drive: one, medium: flag.then_some(two) },
                 50 => Known::DiskWritten { bytes: number },
                 51 => Known::Diagnosed { finding: Box::new(finding(&one)) },

@@ -116,6 +116,9 @@ impl Known {
             | Self::ActionStarted { .. }
             | Self::ActionDone { .. }
             | Self::ActionFailed { .. }
+            | Self::FaultBegan { .. }
+            | Self::FaultStruck { .. }
+            | Self::FaultEnded { .. }
             | Self::Commanded { .. } => None,
         }
     }

@@ -14,7 +14,7 @@ use super::words::{
     DhcpClient, DhcpMessage, DnsCode, Facility, FileFormat, FileRole, LearnedBy, PowerCause, RpcCode,
     ScreenMode, Service, Severity, Source, StopState, TftpMode, TftpOutcome, Transport, UnreachableCause,
 };
-use crate::name::{ActionName, ExpectName, Mac, NetworkName, NodeName, ProcessName};
+use crate::name::{ActionName, ExpectName, FaultName, Mac, NetworkName, NodeName, ProcessName};
 
 /// The kinds of event that this crate emits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -611,6 +611,25 @@ pub enum Known {
         /// The reason.
         why: String,
     },
+    /// The time of a fault has come.
+    FaultBegan {
+        /// The fault.
+        fault: FaultName,
+        /// What goes wrong.
+        what: String,
+    },
+    /// A fault happened.
+    FaultStruck {
+        /// The fault.
+        fault: FaultName,
+        /// What went wrong.
+        what: String,
+    },
+    /// A fault does not happen any more.
+    FaultEnded {
+        /// The fault.
+        fault: FaultName,
+    },
     /// A client sent a command to the control socket.
     Commanded {
         /// The command.
@@ -758,6 +777,9 @@ impl Known {
             | Self::ActionStarted { .. }
             | Self::ActionDone { .. }
             | Self::ActionFailed { .. }
+            | Self::FaultBegan { .. }
+            | Self::FaultStruck { .. }
+            | Self::FaultEnded { .. }
             | Self::Commanded { .. } => None,
         }
     }
@@ -830,6 +852,9 @@ impl Known {
             | Self::ActionStarted { .. }
             | Self::ActionDone { .. }
             | Self::ActionFailed { .. }
+            | Self::FaultBegan { .. }
+            | Self::FaultStruck { .. }
+            | Self::FaultEnded { .. }
             | Self::Commanded { .. } => None,
         }
     }
@@ -850,7 +875,10 @@ impl Known {
             | Self::Judged { .. }
             | Self::ActionStarted { .. }
             | Self::ActionDone { .. }
-            | Self::ActionFailed { .. } => Source::Run,
+            | Self::ActionFailed { .. }
+            | Self::FaultBegan { .. }
+            | Self::FaultStruck { .. }
+            | Self::FaultEnded { .. } => Source::Run,
             Self::PoweredOn {}
             | Self::PoweredOff { .. }
             | Self::Reset { .. }

@@ -149,6 +149,7 @@ impl Known {
             Self::ExpectationDecided { .. } | Self::Judged { .. } => "expect",
             Self::Diagnosed { .. } => "finding",
             Self::ActionStarted { .. } | Self::ActionDone { .. } | Self::ActionFailed { .. } => "action",
+            Self::FaultBegan { .. } | Self::FaultStruck { .. } | Self::FaultEnded { .. } => "fault",
             Self::Commanded { .. } => "command",
         }
     }
@@ -176,6 +177,9 @@ impl Known {
             | Self::ActionStarted { .. }
             | Self::ActionDone { .. }
             | Self::ActionFailed { .. }
+            | Self::FaultBegan { .. }
+            | Self::FaultStruck { .. }
+            | Self::FaultEnded { .. }
             | Self::Commanded { .. }
             | Self::StepDone { .. }
             | Self::StepFailed { .. }
@@ -393,7 +397,7 @@ impl Known {
                     (200..=399, true) => {
                         format!("{who}served {method} {path} ({status}, {} in {ms} ms)", Size(*bytes))
                     }
-                    (200..=399, false) => format!("client aborted {method} {path} after {}", Size(*bytes)),
+                    (200..=399, false) => format!("{method} {path} ended early, after {}", Size(*bytes)),
                     _ if rule.is_empty() => format!("{who}refused {method} {path} ({status})"),
                     _ => format!("{who}refused {method} {path} ({status}, {})", reason(rule)),
                 }
@@ -466,6 +470,9 @@ impl Known {
             Self::Diagnosed { finding } => format!("{finding}: {}", tame(&finding.cause)),
             Self::ActionDone { action } => format!("{action}: done"),
             Self::ActionFailed { action, why } => format!("{action}: failed: {why}"),
+            Self::FaultBegan { fault, what } => format!("{fault}: {what} from now on"),
+            Self::FaultStruck { fault, what } => format!("{fault}: {what}"),
+            Self::FaultEnded { fault } => format!("{fault}: over"),
             Self::Commanded { what } => what.clone(),
         }
     }

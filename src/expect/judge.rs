@@ -171,6 +171,9 @@ impl Judge {
             | Known::ActionStarted { .. }
             | Known::ActionDone { .. }
             | Known::ActionFailed { .. }
+            | Known::FaultBegan { .. }
+            | Known::FaultStruck { .. }
+            | Known::FaultEnded { .. }
             | Known::Commanded { .. } => {}
         }
         self.settle(event.at, present);

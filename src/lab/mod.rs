@@ -7,6 +7,7 @@ pub(crate) mod arguments;
 mod container_image;
 mod environment;
 mod expected;
+mod fault;
 mod json_values;
 mod kubernetes;
 mod model;
@@ -21,6 +22,10 @@ mod validate;
 pub use container_image::{ContainerImage, ContainerImageError};
 pub use environment::LabEnvironment;
 pub use expected::expected_of_others;
+pub use fault::{
+    ClockTime, DhcpFault, DnsFault, Fault, FaultKind, HttpFault, LinkFault, MachineFault, PayloadFault,
+    TftpFault, TlsFault, out_of_range,
+};
 pub use json_values::{JsonLocation, JsonLocationError, JsonValues};
 pub use kubernetes::{KubeconfigSource, KubernetesCheck};
 pub use model::*;

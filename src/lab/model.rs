@@ -16,13 +16,13 @@ pub use crate::config::{
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
 use crate::lab::{
-    ContainerImage, DiskFile, JsonValues, KubeconfigSource, KubernetesCheck, Login, OnNode, Origins, Pattern,
-    Secret,
+    ContainerImage, DiskFile, Fault, JsonValues, KubeconfigSource, KubernetesCheck, Login, OnNode, Origins,
+    Pattern, Secret,
 };
 use crate::matchbox::ignition::Version;
 use crate::name::{
-    ActionName, Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName,
-    NicName, NodeName, ProcessName, ProfileName, Trigger,
+    ActionName, Bytes, DiskName, ExpectName, FaultName, GroupName, IfName, ImageName, LabName, Mac,
+    NetworkName, NicName, NodeName, ProcessName, ProfileName, Trigger,
 };
 
 /// A lab: one lab file with its overlays, checked as a whole.
@@ -62,6 +62,8 @@ pub struct Lab {
     pub expectations: BTreeMap<ExpectName, Expectation>,
     /// What is done to nodes while it is up.
     pub actions: BTreeMap<ActionName, Action>,
+    /// What goes wrong on purpose.
+    pub faults: BTreeMap<FaultName, Fault>,
     /// Where its values were written.
     pub origins: Origins,
 }

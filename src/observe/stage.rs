@@ -121,6 +121,9 @@ impl Clue {
             | Known::ActionStarted { .. }
             | Known::ActionDone { .. }
             | Known::ActionFailed { .. }
+            | Known::FaultBegan { .. }
+            | Known::FaultStruck { .. }
+            | Known::FaultEnded { .. }
             | Known::Commanded { .. } => None,
         }
     }

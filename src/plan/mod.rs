@@ -129,6 +129,7 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
         processes: lab.processes.keys().cloned().collect(),
         expectations: lab.expectations.clone(),
         actions: lab.actions.clone(),
+        faults: lab.faults.clone(),
         steps,
         origins: lab.origins.clone(),
         host: facts.clone(),
@@ -177,12 +178,15 @@ fn machine_steps(node: &Node, plan: &NodePlan, taps: Vec<TapPlan>) -> Vec<Step> 
         }));
     }
     let NodeKind::Qemu(qemu) = &plan.kind;
-    match &qemu.firmware {
-        QemuFirmware::Uefi { file, .. } => {
-            let (template, path) = (file.variables.clone(), format!("{folder}/{VARIABLES}").into());
-            steps.push(Step::Variables { node: node.name.clone(), template, path });
+    // Of the two, one at most is UEFI.
+    for firmware in std::iter::once(&qemu.firmware).chain(&qemu.wrong_firmware) {
+        match firmware {
+            QemuFirmware::Uefi { file, .. } => {
+                let (template, path) = (file.variables.clone(), format!("{folder}/{VARIABLES}").into());
+                steps.push(Step::Variables { node: node.name.clone(), template, path });
+            }
+            QemuFirmware::Bios => {}
         }
-        QemuFirmware::Bios => {}
     }
     steps.extend(boot::seed(node).map(Step::Seed));
     steps.extend(taps.into_iter().map(Step::Tap));

@@ -12,13 +12,13 @@ use super::NodePlan;
 use crate::event::FileRole;
 use crate::lab::options::Octets;
 use crate::lab::{
-    Action, ContainerImage, DhcpOptions, Dns, Expectation, FileRef, Identity, Isolation, Origins,
+    Action, ContainerImage, DhcpOptions, Dns, Expectation, Fault, FileRef, Identity, Isolation, Origins,
     ProcessFile, Ready, Restart, Rpc, Secret, Service, Start, TftpBackend, UnknownClients, Via,
 };
 use crate::matchbox::ignition::Version;
 use crate::name::{
-    ActionName, Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
-    ProcessName, Trigger,
+    ActionName, Bytes, DiskName, ExpectName, FaultName, IfName, ImageName, LabName, Mac, NetworkName,
+    NicName, NodeName, ProcessName, Trigger,
 };
 
 /// The version of the JSON format of a plan.
@@ -64,6 +64,9 @@ pub struct Plan {
     /// What is done to nodes while the lab is up.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub actions: BTreeMap<ActionName, Action>,
+    /// What goes wrong on purpose.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub faults: BTreeMap<FaultName, Fault>,
     /// The effects, in order.
     pub steps: Vec<Step>,
     /// Where the values of the lab were written.

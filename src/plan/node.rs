@@ -10,8 +10,8 @@ use super::boot::Netboots;
 use super::{NetworkPlan, QemuPlan, TapPlan};
 use crate::event::{BootServers, BootSources};
 use crate::lab::{
-    Boot, BootDevice, BootTarget, Bus, Check, Dhcp, DhcpRelay, Firmware, Lab, Network, Node, Seed, Start,
-    TftpBackend,
+    Boot, BootDevice, BootTarget, Bus, Check, Dhcp, DhcpRelay, Firmware, Lab, MachineFault, Network, Node,
+    Seed, Start, TftpBackend,
 };
 use crate::name::{Bytes, DiskName, IfName, Mac, NetworkName, NicName, NodeName};
 
@@ -122,6 +122,8 @@ pub struct StartOptions {
     pub order: OrderBy,
     /// What is in its CD drives and USB ports; a drive that is not named is empty, and a stick is plugged in.
     pub media: BTreeMap<DiskName, Medium>,
+    /// What is wrong with it on purpose.
+    pub faults: Vec<MachineFault>,
 }
 
 /// How a firmware learns the boot order at a start.

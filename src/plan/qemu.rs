@@ -16,8 +16,8 @@ use super::{
     node::node as plan_node,
 };
 use crate::lab::{
-    Boot, BootDevice, Bus, CdDrive, Chipset, Disk, Firmware, FirmwareDelays, Nic, NicModel, Node, Seed,
-    Share, Tpm, Via,
+    Boot, BootDevice, Bus, CdDrive, Chipset, Disk, FaultKind, Firmware, FirmwareDelays, MachineFault, Nic,
+    NicModel, Node, Seed, Share, Tpm, Via,
 };
 use crate::name::{DiskName, LabName, NicName};
 
@@ -63,6 +63,9 @@ pub struct QemuPlan {
     pub identity: Identity,
     /// Its firmware.
     pub firmware: QemuFirmware,
+    /// The firmware that it has while a fault lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrong_firmware: Option<QemuFirmware>,
     /// What decides the boot order.
     pub boot_order: BootOrder,
     /// The devices behind its NICs.
@@ -232,19 +235,18 @@ pub(super) fn machine_plan(
         (disk.name.clone(), DiskDevice { bus: disk.bus, boot_index })
     };
     let cd = |cd: &CdDrive| (cd.name.clone(), CdDevice { boot_index: order.cds.get(&cd.name).copied() });
-    let (firmware, files) = match node.firmware {
-        Firmware::Bios => {
-            (QemuFirmware::Bios, BTreeMap::from([(render::SERCON_FILE.to_owned(), SERCON_PORT.to_vec())]))
+    let wrong = lab.faults.values().find_map(|fault| match fault.kind {
+        FaultKind::Machine(MachineFault::Firmware(wrong)) => {
+            fault.nodes.contains(&node.name).then_some(wrong)
         }
-        Firmware::Uefi | Firmware::UefiSecure => {
-            let https = |nic: &Nic| lab.networks.get(&nic.network).is_some_and(|net| net.https);
-            let firmware = QemuFirmware::Uefi {
-                file: Box::new(firmware(node, facts)?.clone()),
-                hidden_pxe: hidden_pxe(netboots, node).to_vec(),
-                trusts_lab: node.nics.iter().any(https),
-            };
-            (firmware, BTreeMap::new())
-        }
+        _ => None,
+    });
+    let firmware = qemu_firmware(netboots, node, facts)?;
+    let wrong = wrong.map(|firmware| qemu_firmware(netboots, &Node { firmware, ..node.clone() }, facts));
+    let wrong_firmware = wrong.transpose()?;
+    let files = match [Some(&firmware), wrong_firmware.as_ref()].contains(&Some(&QemuFirmware::Bios)) {
+        true => BTreeMap::from([(render::SERCON_FILE.to_owned(), SERCON_PORT.to_vec())]),
+        false => BTreeMap::new(),
     };
     let qemu = QemuPlan {
         program,
@@ -257,6 +259,7 @@ pub(super) fn machine_plan(
             asset_tag: node.asset_tag.clone(),
         },
         firmware,
+        wrong_firmware,
         boot_order,
         nics: node.nics.iter().map(nic).collect(),
         disks: node.disks.iter().map(disk).collect(),
@@ -284,6 +287,18 @@ pub(super) fn machine_plan(
         ));
     }
     Ok(plan)
+}
+
+fn qemu_firmware(netboots: &Netboots<'_>, node: &Node, facts: &HostFacts) -> Result<QemuFirmware, Refusal> {
+    if node.firmware == Firmware::Bios {
+        return Ok(QemuFirmware::Bios);
+    }
+    let https = |nic: &Nic| netboots.lab.networks.get(&nic.network).is_some_and(|net| net.https);
+    Ok(QemuFirmware::Uefi {
+        file: Box::new(firmware(node, facts)?.clone()),
+        hidden_pxe: hidden_pxe(netboots, node).to_vec(),
+        trusts_lab: node.nics.iter().any(https),
+    })
 }
 
 /// Returns the UEFI firmware for a node, if the host has it.

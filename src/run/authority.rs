@@ -30,7 +30,7 @@ use rsa::pkcs8::{EncodePrivateKey, LineEnding};
 use rsa::rand_core::OsRng;
 
 use crate::hint::Hint;
-use crate::lab::LabFile;
+use crate::lab::{LabFile, TlsFault};
 use crate::name::digest;
 use crate::plan::qemu::CACERTS;
 use crate::plan::{HttpsPlan, Plan, Step};
@@ -151,12 +151,47 @@ impl Authority {
 
     /// Signs a certificate for a network.
     pub fn issue(&self, plan: &HttpsPlan) -> Result<Identity, AuthorityError> {
-        let signed = of_server(plan).and_then(|params| params.signed_by(&self.server, &self.issuer));
-        let certificate = signed.map_err(|source| AuthorityError::Certificate {
+        let sound = of_server(plan).and_then(|params| self.sign(&params, &self.issuer));
+        let spoilt = TlsFault::ALL.into_iter().map(|fault| Ok((fault, self.spoilt(plan, fault)?)));
+        let signed = sound.and_then(|sound| Ok((sound, spoilt.collect::<Result<_, _>>()?)));
+        let (certificate, spoilt) = signed.map_err(|source| AuthorityError::Certificate {
             folder: PathBuf::from("the lab file"),
             source,
         })?;
-        Ok(Identity { certificate: certificate.der().to_vec(), key: self.server.serialize_der() })
+        Ok(Identity { certificate, spoilt, key: self.server.serialize_der() })
+    }
+
+    fn sign(
+        &self,
+        params: &CertificateParams,
+        issuer: &Issuer<'_, KeyPair>,
+    ) -> Result<Vec<u8>, rcgen::Error> {
+        Ok(params.signed_by(&self.server, issuer)?.der().to_vec())
+    }
+
+    /// Signs the certificate that the server has while a fault lasts.
+    fn spoilt(&self, plan: &HttpsPlan, fault: TlsFault) -> Result<Vec<u8>, rcgen::Error> {
+        let mut params = of_server(plan)?;
+        // Each certificate has a serial number of its own.
+        let own = 2 + u8::try_from(TlsFault::ALL.iter().position(|other| *other == fault).unwrap_or(0))
+            .unwrap_or(0);
+        let number = params.serial_number.take().map(|number| number.to_bytes()).unwrap_or_default();
+        let number: Vec<u8> = std::iter::once(own).chain(number.into_iter().skip(1)).collect();
+        params.serial_number = Some(SerialNumber::from(number));
+        match fault {
+            TlsFault::Expired => params.not_after = date_time_ymd(2001, 1, 1),
+            TlsFault::NotYetValid => params.not_before = date_time_ymd(2048, 1, 1),
+            TlsFault::WrongName => {
+                params.subject_alt_names = vec![SanType::DnsName("another.invalid".try_into()?)];
+                params.distinguished_name = named("another.invalid").distinguished_name;
+            }
+            TlsFault::UnknownAuthority => {
+                let nobody = Issuer::new(signing(always("an unknown authority")), &self.server);
+                return Ok(params.signed_by(&self.server, &nobody)?.der().to_vec());
+            }
+            TlsFault::OnlyTls13 => {}
+        }
+        self.sign(&params, &self.issuer)
     }
 }
 

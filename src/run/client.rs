@@ -17,9 +17,10 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use super::control::{DownRequest, Refused};
+use super::fault::FaultOrder;
 use crate::event::Event;
 use crate::hint::Hint;
-use crate::name::{ExpectName, NicName, NodeName};
+use crate::name::{ExpectName, FaultName, NicName, NodeName};
 use crate::node::screen::ScreenReading;
 use crate::node::{Block, BootOverride, Device, Effect, MediaCommand, Power};
 
@@ -124,6 +125,11 @@ impl Client {
     /// Sets the link state of a NIC.
     pub async fn link(&self, node: &NodeName, nic: &NicName, up: bool) -> Result<(), ClientError> {
         self.post(&format!("/v1/node/{node}/link/{nic}/{}", if up { "up" } else { "down" })).await
+    }
+
+    /// Begins or ends faults of a node. Returns their names.
+    pub async fn fault(&self, node: &NodeName, order: &FaultOrder) -> Result<Vec<FaultName>, ClientError> {
+        self.submit(&format!("/v1/node/{node}/fault"), order).await
     }
 
     /// Presses keys of a machine, given as text; returns when all were pressed.

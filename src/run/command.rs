@@ -2,13 +2,17 @@
 
 use tokio::sync::oneshot;
 
+use super::fault::{FaultOrder, FaultRefusal};
 use super::no_kubeconfig::NoKubeconfig;
 use super::status::Status;
-use crate::name::{ExpectName, NodeName};
+use crate::name::{ExpectName, FaultName, NodeName};
 use crate::node::{Effect, NodeCommand, NodeError};
 
 /// The answer to a command to a node.
 pub(super) type NodeReply = oneshot::Sender<Result<Effect, NodeError>>;
+
+/// The answer to an order about faults.
+pub(super) type FaultReply = oneshot::Sender<Result<Vec<FaultName>, FaultRefusal>>;
 
 /// A command to a run.
 #[derive(Debug)]
@@ -30,6 +34,15 @@ pub(super) enum RunCommand {
         command: NodeCommand,
         /// Receives the result.
         reply: NodeReply,
+    },
+    /// Begin or end faults of a node.
+    Fault {
+        /// The node.
+        node: NodeName,
+        /// The order.
+        order: FaultOrder,
+        /// Receives the names of the faults that began or ended.
+        reply: FaultReply,
     },
     /// End the run.
     Down {

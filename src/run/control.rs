@@ -24,6 +24,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::capture_points::CapturePoints;
 use super::command::RunCommand;
 use super::executor::Site;
+use super::fault::FaultOrder;
 use super::rack::Rack;
 use super::record;
 use crate::capture::Capture;
@@ -72,6 +73,7 @@ pub(super) fn router(handler: ControlHandler) -> Router {
         .route("/v1/node/{node}/boot", post(boot))
         .route("/v1/node/{node}/media", post(media))
         .route("/v1/node/{node}/link/{nic}/{state}", post(link))
+        .route("/v1/node/{node}/fault", post(fault))
         .route("/v1/node/{node}/keys", post(press))
         .route("/v1/node/{node}/screenshot", get(screenshot))
         .route("/v1/node/{node}/screen", get(screen))
@@ -320,6 +322,20 @@ async fn link(
         .map_err(|error| refuse(StatusCode::NOT_FOUND, format!("there is no NIC: {error}"), None))?;
     command(handler, &node, NodeCommand::Link { nic, up }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Begins or ends faults of a node, and answers with their names.
+async fn fault(
+    State(handler): State<ControlHandler>,
+    Path(node): Path<String>,
+    Json(order): Json<FaultOrder>,
+) -> Answer {
+    let node = node_name(&node)?;
+    let (reply, answer) = oneshot::channel();
+    handler.commands.send(RunCommand::Fault { node, order, reply }).await.map_err(|_| ending())?;
+    let done = answer.await.map_err(|_| ending())?;
+    let names = done.map_err(|refusal| refuse(StatusCode::CONFLICT, refusal.what, Some(refusal.hint)))?;
+    Ok(Json(names).into_response())
 }
 
 async fn press(

@@ -20,8 +20,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::action;
-use super::command::{NodeReply, RunCommand};
+use super::command::{FaultReply, NodeReply, RunCommand};
 use super::executor::{self, Progress, Site, UpError};
+use super::fault::{FaultDesk, FaultOrder, FaultRefusal, FaultWork};
 use super::fold::Fold;
 use super::journal::Journal;
 use super::probe::Prober;
@@ -31,6 +32,7 @@ use super::status::Status;
 use crate::event::{Emitter, Event, Kind, Known, RunTime, Source, StopState};
 use crate::name::{ActionName, NodeName};
 use crate::node::{Effect, NodeCommand, NodeError};
+use crate::observe::{Power, Snapshot};
 use crate::plan::Plan;
 use crate::report::{Leak, RunError, Whose, exit};
 use crate::system::MAKE_ROOM;
@@ -62,6 +64,8 @@ pub(super) enum Done {
     Node(NodeDone),
     /// An action of the lab.
     Action(ActionName, Result<(), String>),
+    /// Something was done to a node because of a fault.
+    Fault(Result<(), String>),
 }
 
 /// The result of a command to a node.
@@ -111,6 +115,7 @@ pub(super) struct Director<'a, S> {
     /// Commands in progress on nodes, and actions.
     pub(super) work: JoinSet<Done>,
     pub(super) events: Emitter,
+    pub(super) faults: FaultDesk,
     pub(super) run_errors: Vec<RunError>,
     /// The conditions for power-ons.
     pub(super) progress: watch::Sender<Progress>,
@@ -217,6 +222,7 @@ impl<S: Site> Director<'_, S> {
             Input::RunCommand(RunCommand::Node { node, command, reply }) => {
                 self.command(&node, command, reply)
             }
+            Input::RunCommand(RunCommand::Fault { node, order, reply }) => self.fault(&node, order, reply),
             Input::RunCommand(RunCommand::Kubeconfig { expect, reply }) => {
                 self.prober.kubeconfig(expect, &self.request.plan, reply);
             }
@@ -268,7 +274,10 @@ impl<S: Site> Director<'_, S> {
                 Some(command) = inputs.commands.recv() => match command {
                     RunCommand::Status(reply) => drop(reply.send(self.status())),
                     // The run is ending already; dropping the reply reports that.
-                    RunCommand::Down { .. } | RunCommand::Node { .. } | RunCommand::Kubeconfig { .. } => {}
+                    RunCommand::Down { .. }
+                    | RunCommand::Node { .. }
+                    | RunCommand::Fault { .. }
+                    | RunCommand::Kubeconfig { .. } => {}
                 },
                 Some(done) = self.work.join_next() => self.work_done(done),
                 done = &mut work => return done,
@@ -306,11 +315,45 @@ impl<S: Site> Director<'_, S> {
         });
     }
 
+    /// Executes an order about faults of a node.
+    fn fault(&mut self, node: &NodeName, order: FaultOrder, reply: FaultReply) {
+        let plan = &self.request.plan;
+        let answer = if plan.nodes.contains_key(node) || plan.hosts.contains_key(node) {
+            let snapshot = self.fold.snapshot();
+            self.faults.order(node, order, plan, |node| is_on(snapshot, node))
+        } else {
+            let what = format!("there is no node `{node}`");
+            Err(FaultRefusal { what, hint: "`dryrack status` lists the nodes" })
+        };
+        let answer = answer.map(|(faults, work)| {
+            self.perform(work);
+            faults.into_iter().map(|fault| fault.name).collect()
+        });
+        // The requester may be gone.
+        reply.send(answer).ok();
+    }
+
+    /// Starts what is done because of faults.
+    fn perform(&mut self, all: Vec<FaultWork>) {
+        for work in all {
+            let work = self.faults.carry_out(work, &self.request.plan, &self.site);
+            self.work.spawn(async move { Done::Fault(work.await) });
+        }
+    }
+
     fn work_done(&mut self, done: Result<Done, JoinError>) {
         match done {
             Ok(Done::Node(done)) => done.tell(),
             Ok(Done::Action(action, Ok(()))) => self.emit(Known::ActionDone { action }),
             Ok(Done::Action(action, Err(why))) => self.emit(Known::ActionFailed { action, why }),
+            Ok(Done::Fault(Ok(()))) => {}
+            Ok(Done::Fault(Err(why))) => self.run_errors.push(RunError {
+                whose: Whose::Host,
+                what: "cannot perform a fault".to_owned(),
+                causes: vec![why],
+                hint: None,
+                output: Vec::new(),
+            }),
             Err(error) => tracing::error!(%error, "a command to a node broke off"),
         }
     }
@@ -347,11 +390,20 @@ impl<S: Site> Director<'_, S> {
                 self.run_errors.push(record_error(&error));
             }
         }
+        let plan = &self.request.plan;
         for event in &all {
-            if let Kind::Known(Known::ActionStarted { action, nodes, .. }) = &event.kind {
-                self.act(action, nodes);
+            match (&event.kind, &event.node) {
+                (Kind::Known(Known::ActionStarted { action, nodes, .. }), _) => self.act(action, nodes),
+                (Kind::Known(Known::PoweredOn {}), Some(node)) => {
+                    let work = self.faults.powered_on(node, plan);
+                    self.perform(work);
+                }
+                _ => {}
             }
         }
+        let (happened, snapshot) = (&self.fold.progress().fired, self.fold.snapshot());
+        let work = self.faults.begin(happened, plan, |node| is_on(snapshot, node));
+        self.perform(work);
         self.prober.set_wanted(self.fold.wanted());
         if self.fold.progress() != &*self.progress.borrow() {
             self.progress.send_replace(self.fold.progress().clone());
@@ -371,6 +423,12 @@ impl<S: Site> Director<'_, S> {
         let codes = codes.chain(missed.then_some(exit::MISSED));
         exit::worst(codes.chain(interrupted.then_some(exit::INTERRUPTED)))
     }
+}
+
+/// Tells whether a node or host is on.
+fn is_on(snapshot: &Snapshot, node: &NodeName) -> bool {
+    let node_is_on = snapshot.nodes.get(node).map(|view| view.power == Power::On);
+    node_is_on.or_else(|| Some(snapshot.hosts.get(node)?.power == Power::On)).unwrap_or(false)
 }
 
 /// Returns the run error in an event: the host has no space left for a disk of a machine.

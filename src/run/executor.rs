@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::journal::Journal;
+use super::plug::Plug;
 use crate::event::{Emitter, Event, Known};
 use crate::hint::{Hint, chain};
 use crate::name::{NodeName, Trigger};
@@ -19,6 +20,7 @@ use crate::node::Node;
 use crate::plan::{HostMachinePlan, Plan, Step, Undo};
 use crate::report::{Leak, Whose};
 use crate::system::MAKE_ROOM;
+use crate::system::impaired_link::Impairment;
 
 /// Why an effect failed.
 #[derive(Debug)]
@@ -59,6 +61,14 @@ pub trait Site: Host + Send + 'static {
 
     /// Stops the boot services and the capture, before the interfaces they use are removed.
     fn end_services(&self) -> impl Future<Output = ()> + Send;
+
+    /// Impairs the links of a node, or repairs them.
+    fn impair(
+        &self,
+        node: &NodeName,
+        plugs: &[Plug],
+        impairment: Option<Impairment>,
+    ) -> impl Future<Output = Result<(), String>> + Send;
 
     /// Learns of an event that was recorded, also of conclusions.
     fn note(&self, event: &Event);

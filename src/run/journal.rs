@@ -23,6 +23,11 @@ enum Line {
         /// Its undo actions, in the order of execution.
         undo: Vec<Undo>,
     },
+    /// Something that is no step will be tried next.
+    Beside {
+        /// Its undo actions, in the order of execution.
+        undo: Vec<Undo>,
+    },
     /// Everything was undone, as far as possible.
     Closed {},
 }
@@ -48,7 +53,7 @@ impl Journal {
         let mut journal = Self { file, undos: Vec::new(), closed: false };
         for line in text.split(|byte| *byte == b'\n') {
             match serde_json::from_slice(line) {
-                Ok(Line::Intend { step: _, undo }) => journal.undos.extend(undo),
+                Ok(Line::Intend { step: _, undo } | Line::Beside { undo }) => journal.undos.extend(undo),
                 Ok(Line::Closed {}) => journal.closed = true,
                 Err(_) => {}
             }
@@ -61,6 +66,12 @@ impl Journal {
         self.write(&Line::Intend { step, undo: undo.clone() })?;
         self.undos.extend(undo);
         Ok(())
+    }
+
+    /// Records the undo of what happens beside the steps, for whoever reads the journal later.
+    pub fn add(run_dir: &Path, undo: Vec<Undo>) -> io::Result<()> {
+        let mut journal = Self { file: open_log(&path(run_dir))?, undos: Vec::new(), closed: false };
+        journal.write(&Line::Beside { undo })
     }
 
     /// Returns everything to undo, newest first.
@@ -110,7 +121,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path()).unwrap();
         journal.intend(0, vec![link("a")]).unwrap();
-        journal.intend(1, vec![link("b"), link("c")]).unwrap();
+        Journal::add(dir.path(), vec![link("b"), link("c")]).unwrap();
         journal.file.write_all(br#"{"intend":{"step":2,"un"#).unwrap();
 
         let mut again = Journal::open(dir.path()).unwrap();

@@ -23,6 +23,7 @@ mod control_socket;
 mod director;
 pub mod executor;
 mod failed_start;
+mod fault;
 mod fold;
 mod guardian;
 mod journal;
@@ -32,6 +33,7 @@ mod lab_sources;
 mod launch;
 mod machines;
 mod no_kubeconfig;
+mod plug;
 pub mod probe;
 mod process;
 mod rack;
@@ -48,6 +50,7 @@ mod wire;
 
 use std::path::PathBuf;
 
+pub use fault::FaultOrder;
 pub use guardian::guardian_main;
 pub use journal::Journal;
 pub use lab_lock::{
@@ -55,6 +58,7 @@ pub use lab_lock::{
 };
 pub use lab_sources::{LabSources, LabSourcesError};
 pub use launch::{LaunchError, LaunchInputs, Launched, launch};
+pub use plug::Plug;
 pub use process::AskHttp;
 pub use rack::{Rack, RackParts};
 pub use recover::recover;

@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::authority::Authority;
 use super::executor::{Failure, Host, Site};
+use super::journal::Journal;
+use super::plug::Plug;
 use super::process::{self, AskHttp, ProcessContext, Running};
 use super::reach::{Hosts, Reaching};
 use super::strays::end_strays;
@@ -21,9 +23,10 @@ use super::wire::Wire;
 use crate::capture::{Recording, RecordingNotes};
 use crate::dissect::Segment;
 use crate::event::{Emitter, Event, Kind, Known, Service, Source};
-use crate::hint::Hint;
+use crate::fault::Faults;
+use crate::hint::{Hint, chain};
 use crate::lab::{Access, ProcessFile, Secret};
-use crate::name::{DiskName, NetworkName, NodeName, ProcessName};
+use crate::name::{DiskName, IfName, NetworkName, NodeName, ProcessName, digest};
 use crate::node::host::HostMachine;
 use crate::node::qemu::{Machine, disk, seed};
 use crate::node::{Node, NodeCommand, Power};
@@ -32,6 +35,7 @@ use crate::serve::{self, Addresses, Boots, KeyRing, Resolve, Resources};
 use crate::system::MAKE_ROOM;
 use crate::system::file_watch::FileWatches;
 use crate::system::host::{GivenFile, ImageRoot};
+use crate::system::impaired_link::{ImpairedLink, Impairment, LinkInterfaces};
 use crate::system::netlink::Netlink;
 use crate::system::process::{OURSELVES_ON_HOSTS, Spawner};
 use crate::system::{namespace, nft, sockets, sysctl};
@@ -49,6 +53,8 @@ pub struct RackParts {
     pub spawner: Spawner,
     /// Receives the events.
     pub events: Emitter,
+    /// Decides what goes wrong on purpose.
+    pub faults: Faults,
     /// Resolves the files of the plan.
     pub resolve: Resolve,
     /// The public SSH key of the run; empty if the lab needs none.
@@ -90,6 +96,8 @@ pub struct Rack {
     /// The images in the CD drives of nodes at their first start.
     media: Mutex<BTreeMap<NodeName, BTreeMap<DiskName, PathBuf>>>,
     notes: RecordingNotes,
+    /// The links that faults impair, by port.
+    impaired: tokio::sync::Mutex<BTreeMap<IfName, ImpairedLink>>,
 }
 
 impl Rack {
@@ -114,6 +122,7 @@ impl Rack {
             recording: Mutex::default(),
             media: Mutex::default(),
             notes: RecordingNotes::default(),
+            impaired: tokio::sync::Mutex::default(),
         })
     }
 
@@ -158,7 +167,15 @@ impl Rack {
         });
         let folder = self.folder(&plan.node);
         let media = lock(&self.media).get(&plan.node).cloned().unwrap_or_default();
-        let started = Machine::start(plan, folder, media, &self.parts.spawner, &self.watches, events);
+        let started = Machine::start(
+            plan,
+            folder,
+            media,
+            &self.parts.spawner,
+            &self.watches,
+            events,
+            self.parts.faults.clone(),
+        );
         let machine = started.await.map_err(Failure::new)?;
         lock(&self.nodes).insert(plan.node.clone(), Arc::new(machine));
         Ok(())
@@ -318,6 +335,7 @@ impl Host for Rack {
                     addresses: self.addresses.clone(),
                     folder: parts.run_dir.clone(),
                     boots: self.boots.clone(),
+                    faults: parts.faults.clone(),
                     identity,
                     key_ring,
                 };
@@ -399,7 +417,44 @@ impl Site for Rack {
         lock(&self.nodes).get(node).cloned().or_else(host)
     }
 
+    async fn impair(
+        &self,
+        node: &NodeName,
+        plugs: &[Plug],
+        impairment: Option<Impairment>,
+    ) -> Result<(), String> {
+        let mut links = self.impaired.lock().await;
+        for plug in plugs {
+            if let Some(link) = links.remove(&plug.port) {
+                link.end(&self.netlink).await.map_err(|error| chain(&error))?;
+            }
+            let Some(impairment) = impairment else { continue };
+            let interfaces = LinkInterfaces {
+                port: plug.port.clone(),
+                bridge: plug.bridge.clone(),
+                mtu: plug.mtu,
+                inner_bridge: plug.port.beside('f'),
+                inner_tap: plug.port.beside('i'),
+                outer_tap: plug.port.beside('o'),
+            };
+            // The TAPs end with this process.
+            let undo = vec![Undo::DeleteLink(interfaces.inner_bridge.clone())];
+            Journal::add(&self.parts.run_dir, undo).map_err(|error| error.to_string())?;
+            // The same in every run: a test that loses frames loses the same ones.
+            let digest = digest("link", &[node.as_str(), plug.nic.as_str()]);
+            let seed = digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+            let started = ImpairedLink::start(&self.netlink, interfaces, impairment, seed).await;
+            links.insert(plug.port.clone(), started.map_err(|error| chain(&error))?);
+        }
+        Ok(())
+    }
+
     async fn end_services(&self) {
+        for (port, link) in std::mem::take(&mut *self.impaired.lock().await) {
+            if let Err(error) = link.end(&self.netlink).await {
+                tracing::warn!(%port, error = chain(&error), "its bridge is removed by the journal");
+            }
+        }
         self.stop.cancel();
         let mut services = std::mem::take(&mut *lock(&self.services));
         while services.join_next().await.is_some() {}

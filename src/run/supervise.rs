@@ -19,6 +19,7 @@ use super::control::{self, ControlHandler};
 use super::director::{Director, Ending, Inputs};
 use super::executor::Site;
 use super::failed_start;
+use super::fault::FaultDesk;
 use super::fold::Fold;
 use super::guardian;
 use super::journal::Journal;
@@ -29,6 +30,7 @@ use super::record::Recorder;
 use super::request::{Request, Until};
 use super::{control_socket, probe, ssh, store, wire};
 use crate::event::{Emitter, Header, Instant, SCHEMA};
+use crate::fault::Faults;
 use crate::hint::{Hint, chain};
 use crate::image::{Built, of_file};
 use crate::lab::Isolation;
@@ -120,11 +122,13 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         None
     };
     let reaching = Reaching::new(&request.plan, Hosts::default());
+    let faults = Faults::new(request.plan.faults.values(), &emitter);
     let rack = Rack::new(RackParts {
         run_dir: run_dir.clone(),
         kept: request.kept.clone(),
         spawner: spawner.clone(),
         events: emitter.clone(),
+        faults: faults.clone(),
         resolve: resolver(request.images.clone(), request.downloads.clone(), run_dir.clone()),
         ssh_public_key: key.as_ref().map(|key| key.public.clone()).unwrap_or_default(),
         authority,
@@ -190,6 +194,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         site: rack,
         work: JoinSet::new(),
         events: emitter,
+        faults: FaultDesk::new(faults),
         run_errors: Vec::new(),
         progress: watch::Sender::default(),
     };

@@ -8,15 +8,16 @@ mod path;
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(super) use self::path::decode;
 use super::Resources;
-use crate::event::{FileFormat, FileRole};
+use super::payload::{self, Sound, Spoilt};
+use crate::event::FileRole;
+use crate::fault::Faults;
+use crate::name::NodeName;
 use crate::plan::{SSH_KEY, ServedFile, ServedText, ServicePlan};
-use crate::wire::format;
 
 /// The files and texts of a network.
 #[derive(Clone)]
@@ -82,6 +83,7 @@ impl ContentStore {
             addresses: super::Addresses::default(),
             folder: PathBuf::new(),
             boots: super::Boots::default(),
+            faults: super::Faults::none(),
             identity: None,
             key_ring: None,
         };
@@ -123,6 +125,35 @@ impl ContentStore {
         }
     }
 
+    /// Returns what a node is sent instead of what was found, if something is to go wrong.
+    pub(super) fn spoil(
+        &self,
+        node: Option<&NodeName>,
+        faults: &Faults,
+        found: Result<Item, Missing>,
+    ) -> Result<Item, Missing> {
+        let item = found?;
+        let sound = match &item.content {
+            Content::File(file, metadata) => Sound::File(file, metadata),
+            Content::Text(text) => Sound::Bytes(text.as_bytes()),
+            Content::Folder(_) => return Ok(item),
+        };
+        let spoilt = payload::spoil(faults, node, Some(&item.role), sound, &self.0.resources.folder);
+        let spoilt = spoilt.map_err(|error| Missing::Gone(format!("a copy for a fault: {error}")))?;
+        let content = match spoilt {
+            None => return Ok(item),
+            Some(Spoilt::Missing) => return Err(Missing::Unknown),
+            Some(Spoilt::Bytes(bytes)) => Content::Text(String::from_utf8_lossy(&bytes).into_owned()),
+            Some(Spoilt::File(file, metadata)) => Content::File(file, metadata),
+        };
+        Ok(Item { content, ..item })
+    }
+
+    /// Returns the run folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.0.resources.folder
+    }
+
     fn find_below_root(&self, requested: &path::RequestPath) -> Result<Item, Missing> {
         let Some(root) = &self.0.root else { return Err(Missing::Unknown) };
         match folder::open(root, &requested.path) {
@@ -151,13 +182,6 @@ impl ContentStore {
 
 #[cfg(any(test, fuzzing))]
 pub(in crate::serve) mod fuzz;
-
-/// Returns what a file is; nothing if it cannot be read, which its transfer reports.
-pub(super) fn format_of(file: &File) -> Option<FileFormat> {
-    let mut head = [0; format::HEAD];
-    let read = file.read_at(&mut head, 0).ok()?;
-    Some(format::of(&head[..read]))
-}
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use super::clients::Clients;
 use super::connection_limit::ConnectionLimits;
 use crate::event::Emitter;
+use crate::fault::Faults;
 
 /// The context of all boot services of a network.
 #[derive(Debug, Clone)]
@@ -11,14 +12,16 @@ pub(super) struct Context {
     pub(super) clients: Clients,
     /// Receives the events.
     pub(super) events: Emitter,
+    /// Decides what goes wrong on purpose.
+    pub(super) faults: Faults,
     /// The limits of TCP connections.
     pub(super) limits: Limits,
 }
 
 impl Context {
-    /// Creates a context with the usual limits.
+    /// Creates a context with the usual limits, in which nothing goes wrong on purpose.
     pub(super) fn new(clients: Clients, events: Emitter) -> Self {
-        Self { clients, events, limits: Limits::default() }
+        Self { clients, events, faults: Faults::none(), limits: Limits::default() }
     }
 }
 

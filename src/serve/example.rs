@@ -126,7 +126,16 @@ pub(super) fn content_of(plan: &ServicePlan, folder: &Path) -> ContentStore {
     let (addresses, boots) = (Addresses::default(), Boots::default());
     ContentStore::new(
         plan,
-        Resources { resolve, ssh_public_key, addresses, folder, boots, identity: None, key_ring: None },
+        Resources {
+            resolve,
+            ssh_public_key,
+            addresses,
+            folder,
+            boots,
+            faults: super::Faults::none(),
+            identity: None,
+            key_ring: None,
+        },
     )
 }
 

@@ -7,6 +7,7 @@
 mod body;
 mod condition;
 mod disk;
+mod fault;
 #[cfg(any(test, fuzzing))]
 pub(in crate::serve) mod fuzz;
 mod range;
@@ -14,14 +15,16 @@ mod reply;
 mod response_event;
 mod wire;
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::{Request, Response};
+use axum::http::{HeaderMap, Request, Response, header};
 use futures_util::future::{Either, select};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
@@ -41,9 +44,10 @@ use super::content::{ContentStore, Missing};
 use super::context::Context;
 use super::failure::{FailureLog, failed};
 use super::matchbox::{self, Matchbox, MatchboxRequest};
-use super::tls::{self, Acceptor};
+use super::tls::{self, Acceptors};
 use super::transfer::Transfer;
 use crate::event::{Exchange, Known, Service};
+use crate::lab::{FaultKind, HttpFault, TlsFault};
 
 /// Timeout for the head of a request, for an idle connection, and for a client that reads next to nothing or
 /// acknowledges nothing.
@@ -65,10 +69,20 @@ pub(super) struct HttpHandler {
     pub(super) patience: Duration,
 }
 
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+struct Peer {
+    from: SocketAddr,
+    /// The negotiated version and suite of TLS.
+    agreed: Option<Arc<str>>,
+    /// The socket, if a fault may reset the connection.
+    socket: Option<Arc<OwnedFd>>,
+}
+
 /// Answers requests for as long as it is polled.
 ///
 /// With `tls` it serves HTTPS.
-pub(super) async fn run(listener: TcpListener, handler: HttpHandler, tls: Option<Acceptor>) {
+pub(super) async fn run(listener: TcpListener, handler: HttpHandler, tls: Option<Acceptors>) {
     let events = handler.context.events.clone();
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -94,25 +108,33 @@ pub(super) async fn run(listener: TcpListener, handler: HttpHandler, tls: Option
     connections.leave(LEAVE).await;
 }
 
-async fn converse(stream: TcpStream, from: SocketAddr, handler: HttpHandler, tls: Option<Acceptor>) {
+async fn converse(stream: TcpStream, from: SocketAddr, handler: HttpHandler, tls: Option<Acceptors>) {
     // Without it, small responses are delayed; large ones are not affected.
     drop(stream.set_nodelay(true));
     // The kernel drops vanished clients as well; by default it retries for a quarter of an hour.
     let patience = u32::try_from(handler.patience.as_millis()).unwrap_or(u32::MAX);
     setsockopt(&stream, TcpUserTimeout, &patience).ok();
+    let socket = handler.socket_to_reset(from, &stream);
     let stream = StallGuard::new(stream, handler.patience);
     let Some(tls) = tls else {
         let pipe = Pipe::default();
         let wire = Wire::new(stream, pipe.clone());
-        return speak(wire, from, &handler, None, || Way::Pipe(pipe.clone())).await;
+        let peer = Peer { from, agreed: None, socket };
+        return speak(wire, peer, &handler, || Way::Pipe(pipe.clone())).await;
     };
-    let stream = match tokio::time::timeout(handler.patience, tls.accept(stream).into_fallible()).await {
+    let stream = match tokio::time::timeout(
+        handler.patience,
+        tls.of(handler.tls_fault(from)).accept(stream).into_fallible(),
+    )
+    .await
+    {
         Ok(Ok(stream)) => stream,
         Ok(Err((error, stream))) => return handler.tell_disagreement(from, disagreement(&error, &stream)),
         Err(_) => return handler.tell_disagreement(from, "timed out waiting for the client".to_owned()),
     };
     let agreed = Arc::from(tls::agreed(&stream));
-    speak(TokioIo::new(stream), from, &handler, Some(agreed), || Way::Memory).await;
+    let peer = Peer { from, agreed: Some(agreed), socket };
+    speak(TokioIo::new(stream), peer, &handler, || Way::Memory).await;
 }
 
 /// Returns why a TLS handshake failed. OVMF gives no reason if it does not trust the certificate.
@@ -128,13 +150,7 @@ fn disagreement(error: &io::Error, stream: &StallGuard) -> String {
 }
 
 /// Answers the requests of one connection.
-async fn speak<I: Read + Write + Unpin>(
-    io: I,
-    from: SocketAddr,
-    handler: &HttpHandler,
-    agreed: Option<Arc<str>>,
-    way: impl Fn() -> Way,
-) {
+async fn speak<I: Read + Write + Unpin>(io: I, peer: Peer, handler: &HttpHandler, way: impl Fn() -> Way) {
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(handler.patience);
     // GRUB searches for `Content-Length: ` case-sensitively, and takes the file for empty without it.
@@ -142,8 +158,13 @@ async fn speak<I: Read + Write + Unpin>(
     // The placeholder must reach the wire as its own slice, and not be copied together with other bytes.
     protocol.writev(true);
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let response = handler.answer(from, &request, way(), agreed.clone());
-        async { Ok::<_, Infallible>(response) }
+        let response = handler.answer(&peer, &request, way());
+        async {
+            match response {
+                Some(response) => Ok::<_, Infallible>(response),
+                None => std::future::pending().await,
+            }
+        }
     });
     // A broken connection shows in the event of the response that it interrupted.
     let connection = pin!(protocol.serve_connection(io, service));
@@ -157,38 +178,62 @@ async fn speak<I: Read + Write + Unpin>(
     if let Err(error) = ended
         && error.is_parse()
     {
-        handler.tell_nonsense(from, agreed);
+        handler.tell_nonsense(peer.from, peer.agreed);
     }
 }
 
 impl HttpHandler {
-    /// Answers a request; its event is emitted when the response has been sent.
-    fn answer<B>(
-        &self,
-        from: SocketAddr,
-        request: &Request<B>,
-        way: Way,
-        agreed: Option<Arc<str>>,
-    ) -> Response<Outgoing> {
+    /// Returns what is wrong with the certificate for a client, which counts.
+    fn tls_fault(&self, from: SocketAddr) -> Option<TlsFault> {
+        let node = self.context.clients.node(from.ip());
+        self.context.faults.strike(node.as_ref(), |kind| match kind {
+            FaultKind::Tls(fault) => Some(*fault),
+            _ => None,
+        })
+    }
+
+    /// Returns the socket of a connection if a fault may reset it.
+    fn socket_to_reset(&self, from: SocketAddr, stream: &impl AsFd) -> Option<Arc<OwnedFd>> {
+        let node = self.context.clients.node(from.ip())?;
+        let reset = |kind: &FaultKind| matches!(kind, FaultKind::Http(HttpFault::Reset)).then_some(());
+        let may_be = !self.context.faults.standing(&node, reset).is_empty();
+        may_be.then(|| stream.as_fd().try_clone_to_owned().ok().map(Arc::new)).flatten()
+    }
+
+    /// Answers a request; its event is emitted when the response has been sent. `None`: a fault keeps it silent.
+    fn answer<B>(&self, peer: &Peer, request: &Request<B>, way: Way) -> Option<Response<Outgoing>> {
+        let Peer { from, agreed, socket } = peer.clone();
         let uri = request.uri();
+        let node = self.context.clients.node(from.ip());
+        let is_tls = agreed.is_some();
+        let strike = self.context.faults.strike(node.as_ref(), |kind| match kind {
+            FaultKind::Http(fault) => fault::applies(fault, request.headers(), is_tls).then(|| fault.clone()),
+            _ => None,
+        });
+        let fault = strike;
+        if fault == Some(HttpFault::Silent) {
+            return None;
+        }
+        let mut headers = Cow::Borrowed(request.headers());
+        if fault == Some(HttpFault::NoRanges) {
+            headers.to_mut().remove(header::RANGE);
+        }
         let requested = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-        let mut transfer = Transfer::new(
-            &self.context.events,
-            Exchange::http(from),
-            self.context.clients.node(from.ip()),
-            requested,
-        );
-        let reply = match self.ask_matchbox(request, &transfer) {
+        let mut transfer =
+            Transfer::new(&self.context.events, Exchange::http(from), node.clone(), requested.clone());
+        let mut reply = match self.ask_matchbox(request, &headers, &transfer) {
             Some(reply) => reply,
             None => {
                 let found = self.content.find_url(uri.path());
+                let found = self.content.spoil(node.as_ref(), &self.context.faults, found);
                 if let Err(Missing::Gone(_)) = &found {
                     let error = found.as_ref().err().map(ToString::to_string).unwrap_or_default();
                     failed(&self.context.events, Service::Http, &format!("{}: {error}", transfer.path));
                 }
-                reply(request.method(), uri.path(), request.headers(), found)
+                reply(request.method(), uri.path(), &headers, found)
             }
         };
+        let flow = fault.map(|fault| fault::spoil(&fault, &requested, &headers, &mut reply, socket));
         let expected = reply.body.iter().map(reply::Piece::length).sum();
         transfer.total = Some(expected);
         let response_event = ResponseEvent {
@@ -203,14 +248,20 @@ impl HttpHandler {
             tls: agreed,
             expected,
         };
-        let mut response = Response::new(Outgoing::new(reply.body, way, response_event));
+        let mut response =
+            Response::new(Outgoing::new(reply.body, way, flow.unwrap_or_default(), response_event));
         *response.status_mut() = reply.status;
         *response.headers_mut() = reply.headers;
-        response
+        Some(response)
     }
 
     /// Answers a request as matchbox, if there is one and the path belongs to it.
-    fn ask_matchbox<B>(&self, request: &Request<B>, transfer: &Transfer) -> Option<Reply> {
+    fn ask_matchbox<B>(
+        &self,
+        request: &Request<B>,
+        headers: &HeaderMap,
+        transfer: &Transfer,
+    ) -> Option<Reply> {
         let uri = request.uri();
         let query = uri.query().unwrap_or_default();
         let requested = MatchboxRequest { method: request.method().as_str(), path: uri.path(), query };
@@ -218,7 +269,15 @@ impl HttpHandler {
         matchbox::tell(&self.context.events, None, "", std::mem::take(&mut answer.warnings));
         let failures = std::mem::take(&mut answer.failures);
         matchbox::tell(&self.context.events, transfer.node.as_ref(), &transfer.path, failures);
-        Some(reply::as_go(request.method(), request.headers(), answer))
+        let folder = self.content.folder();
+        let answer = match answer.spoil(&self.context.faults, transfer.node.as_ref(), folder) {
+            Ok(answer) => answer,
+            Err(error) => {
+                failed(&self.context.events, Service::Http, &format!("{}: {error}", transfer.path));
+                return None;
+            }
+        };
+        Some(reply::as_go(request.method(), headers, answer))
     }
 
     /// Emits the event of a malformed request, which hyper has answered.

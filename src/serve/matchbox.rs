@@ -13,6 +13,7 @@ mod watch;
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -21,7 +22,9 @@ use self::route::{Armour, Route, route};
 pub use self::sign::{KeyRing, KeyRingError};
 pub use self::standalone::{Secure, Standalone, StandaloneError, serve_standalone};
 pub use self::store::Store;
+use super::payload::{self, Sound, Spoilt};
 use crate::event::{Emitter, FileRole, Known};
+use crate::fault::Faults;
 use crate::matchbox::go::{html_escape, path, sniff};
 use crate::matchbox::labels::labels;
 use crate::matchbox::render::{BOOT_SCRIPT, Endpoint, Failure, Rendered, Source, render};
@@ -138,6 +141,29 @@ impl Answer {
     /// Tells whether to send `nosniff`: Go does so for errors, but not for their signatures.
     pub(super) fn is_error(&self) -> bool {
         self.status >= 400 && self.media_type == Some(PLAIN) && self.role != Some(FileRole::Signature)
+    }
+}
+
+impl Answer {
+    /// Returns what a node is sent instead, if something is to go wrong. Temporary files are created in a folder.
+    pub(super) fn spoil(self, faults: &Faults, node: Option<&NodeName>, folder: &Path) -> io::Result<Self> {
+        let sound = match &self.body {
+            Body::Whole(bytes) | Body::Text(bytes) => Sound::Bytes(bytes),
+            Body::File(file, metadata) => Sound::File(file, metadata),
+        };
+        if self.status != 200 {
+            return Ok(self);
+        }
+        let body = match payload::spoil(faults, node, self.role.as_ref(), sound, folder)? {
+            None => return Ok(self),
+            Some(Spoilt::Missing) => return Ok(Self::not_found("asset not found")),
+            Some(Spoilt::Bytes(bytes)) => match self.body {
+                Body::Whole(_) => Body::Whole(bytes),
+                Body::Text(_) | Body::File(..) => Body::Text(bytes),
+            },
+            Some(Spoilt::File(file, metadata)) => Body::File(file, metadata),
+        };
+        Ok(Self { body, ..self })
     }
 }
 

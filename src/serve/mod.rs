@@ -17,6 +17,7 @@ mod dns;
 #[cfg_attr(not(test), expect(dead_code, reason = "only tests look at events"))]
 mod example;
 mod failure;
+mod format;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod grpc;
@@ -25,6 +26,7 @@ mod labels;
 mod matchbox;
 mod neighbours;
 mod ntp;
+mod payload;
 mod ra;
 mod repeats;
 mod segments;
@@ -55,6 +57,7 @@ pub use self::matchbox::{
 };
 pub use self::tls::Identity;
 use crate::event::{Emitter, Service, Source};
+use crate::fault::Faults;
 use crate::lab::FileRef;
 use crate::plan::ServicePlan;
 use crate::system::sockets::Sockets;
@@ -75,6 +78,8 @@ pub struct Resources {
     pub folder: PathBuf,
     /// The number of boots of each machine.
     pub boots: Boots,
+    /// Decides what goes wrong on purpose.
+    pub faults: Faults,
     /// The certificate of HTTPS, if planned.
     pub identity: Option<Identity>,
     /// The signing key of matchbox, if planned.
@@ -126,7 +131,8 @@ pub async fn serve(
     let addresses = resources.addresses.clone();
     let boots = resources.boots.clone();
     let clients = Clients::among(&plan, addresses.clone(), boots.clone());
-    let context = Context::new(clients, events.clone());
+    let faults = resources.faults.clone();
+    let context = Context { faults: faults.clone(), ..Context::new(clients, events.clone()) };
     let folder = resources.folder.join("network").join(plan.network.as_str());
     let content = ContentStore::new(&plan, resources);
     let writing = plan.matchbox.as_ref().and_then(|matchbox| grpc::methods(matchbox, &folder));
@@ -138,7 +144,8 @@ pub async fn serve(
         Err(error) => failed(&events, Service::Dhcp, &error.to_string()),
     }
     let of_relayed = |relayed: &ServicePlan| {
-        Context::new(Clients::among(relayed, addresses.clone(), boots.clone()), events.clone())
+        let clients = Clients::among(relayed, addresses.clone(), boots.clone());
+        Context { faults: faults.clone(), ..Context::new(clients, events.clone()) }
     };
     let dhcp = match Dhcp::new(dhcp, &plan, &folder, context.clone(), of_relayed) {
         Ok(dhcp) => dhcp,
@@ -180,7 +187,7 @@ pub async fn serve(
         true => handler.clone(),
         false => http::HttpHandler { matchbox: None, ..handler.clone() },
     };
-    let acceptor = identity.map(tls::acceptor).transpose().unwrap_or_else(|error| {
+    let acceptor = identity.map(tls::Acceptors::new).transpose().unwrap_or_else(|error| {
         failed(&events, Service::Https, &error.to_string());
         None
     });

@@ -5,20 +5,26 @@
 
 mod dhe;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{PeerIncompatible, ServerConfig};
+use rustls::version::TLS13;
+use rustls::{ALL_VERSIONS, PeerIncompatible, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 pub(super) use tokio_rustls::TlsAcceptor as Acceptor;
 pub(super) use tokio_rustls::server::TlsStream;
+
+use crate::lab::TlsFault;
 
 /// A certificate and its key. Neither is ever printed.
 #[derive(Clone)]
 pub struct Identity {
     /// The certificate in DER. Clients have its CA certificate.
     pub certificate: Vec<u8>,
+    /// What it is while a fault lasts.
+    pub spoilt: BTreeMap<TlsFault, Vec<u8>>,
     /// Its private key in PKCS#8.
     pub key: Vec<u8>,
 }
@@ -29,19 +35,50 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// Creates an acceptor for a certificate.
-pub(super) fn acceptor(identity: Identity) -> Result<Acceptor, rustls::Error> {
-    let chain = vec![CertificateDer::from(identity.certificate)];
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key));
-    accept(chain, key)
+const ONLY_TLS_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
+
+/// The acceptors of a server: the one for its certificate, and those that clients get while a fault lasts.
+#[derive(Clone)]
+pub(super) struct Acceptors {
+    sound: Acceptor,
+    spoilt: Arc<BTreeMap<TlsFault, Acceptor>>,
+}
+
+impl From<Acceptor> for Acceptors {
+    fn from(sound: Acceptor) -> Self {
+        Self { sound, spoilt: Arc::default() }
+    }
+}
+
+impl Acceptors {
+    /// Creates the acceptors of a certificate.
+    pub(super) fn new(identity: Identity) -> Result<Self, rustls::Error> {
+        let Identity { certificate, spoilt, key } = identity;
+        let accept = |certificate: Vec<u8>, versions| {
+            let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.clone()));
+            accept(vec![CertificateDer::from(certificate)], key, versions)
+        };
+        let spoilt = spoilt.into_iter().map(|(fault, certificate)| {
+            let versions = if fault == TlsFault::OnlyTls13 { ONLY_TLS_1_3 } else { ALL_VERSIONS };
+            Ok((fault, accept(certificate, versions)?))
+        });
+        let spoilt = Arc::new(spoilt.collect::<Result<_, rustls::Error>>()?);
+        Ok(Self { sound: accept(certificate, ALL_VERSIONS)?, spoilt })
+    }
+
+    /// Returns the acceptor for a client.
+    pub(super) fn of(&self, fault: Option<TlsFault>) -> &Acceptor {
+        fault.and_then(|fault| self.spoilt.get(&fault)).unwrap_or(&self.sound)
+    }
 }
 
 fn accept(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    versions: &[&'static SupportedProtocolVersion],
 ) -> Result<Acceptor, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(dhe::provider()))
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -55,7 +92,7 @@ pub(super) fn acceptor_of_pem(certificates: &[u8], key: &[u8]) -> Result<Accepto
         .map_err(|error| format!("cannot read a certificate: {error:?}"))?;
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|error| format!("cannot read a private key: {error:?}"))?;
-    accept(chain, key).map_err(|error| error.to_string())
+    accept(chain, key, ALL_VERSIONS).map_err(|error| error.to_string())
 }
 
 /// Tells whether a handshake failed because the client offers no cipher suite of this server.

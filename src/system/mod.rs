@@ -1,4 +1,4 @@
-//! The kernel: facts, namespaces, netlink, nftables, sockets, child processes.
+//! The kernel: facts, namespaces, netlink, nftables, sockets, impaired links, child processes.
 //!
 //! Does what a plan says and decides nothing. Everything acts in the network
 //! namespace of the calling thread, whichever it is.
@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod facts;
 pub mod file_watch;
 pub mod host;
+pub mod impaired_link;
 pub mod namespace;
 pub mod netlink;
 pub mod nft;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -30,6 +31,12 @@ use crate::plan::{BridgePlan, HostNicPlan, PortPlan, TapPlan};
 
 /// How often the carrier is polled.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// The smallest MTU of a bridge.
+const SMALLEST_MTU: u32 = 68;
+
+/// How many frames wait for the reader of a TAP; by default, a thousand.
+const LONG_QUEUE: u32 = 8192;
 
 /// A change of the network that the kernel refused.
 #[derive(Debug, thiserror::Error)]
@@ -172,20 +179,72 @@ impl Netlink {
         self.set(LinkUnspec::new_with_index(index).up().build(), "bring up", name).await
     }
 
+    /// Creates a bridge that only connects its ports: it forwards each frame to all others, and its own interface has no
+    /// addresses and answers no ARP.
+    pub async fn hub(&self, bridge: &IfName, alias: &str) -> Result<(), NetlinkError> {
+        let name = bridge.as_str();
+        let make = LinkBridge::new(name)
+            .stp_state(BridgeStpState::Disabled)
+            .forward_delay(0)
+            .ageing_time(0)
+            .mcast_snooping(false)
+            .build();
+        self.handle.link().add(make).execute().await.map_err(failed("make bridge", name))?;
+        let index = self.index(name).await?.ok_or_else(|| vanished(name))?;
+        // With this MTU the bridge's own interface has no IPv6, whose router advertisements would set routes. It does
+        // not limit what passes from port to port.
+        let dress = LinkUnspec::new_with_index(index).alias(alias).mtu(SMALLEST_MTU).arp(false).up();
+        let dressed = self.set(dress.build(), "bring up", name).await;
+        if dressed.is_err() {
+            self.handle.link().del(index).execute().await.ok();
+        }
+        dressed
+    }
+
     /// Creates a TAP, attaches it to its bridge and brings it up. QEMU opens it later.
     pub async fn tap(&self, plan: &TapPlan) -> Result<(), NetlinkError> {
-        let name = plan.interface.as_str();
-        let bridge = self
-            .index(plan.bridge.as_str())
+        let TapPlan { interface, bridge, alias, mtu, node: _, nic: _ } = plan;
+        self.attached_tap(interface, bridge, alias, *mtu, sys::make_tap).await
+    }
+
+    /// Creates a TAP that exists until the descriptor is closed, attaches it to a bridge and brings it up. Each read of
+    /// the descriptor takes a frame off it, each write puts one on it; neither blocks.
+    pub async fn transient_tap(
+        &self,
+        tap: &IfName,
+        bridge: &IfName,
+        alias: &str,
+        mtu: u16,
+    ) -> Result<File, NetlinkError> {
+        let descriptor = self.attached_tap(tap, bridge, alias, mtu, sys::transient_tap).await?;
+        let name = tap.as_str();
+        // The reader is a thread that may have to wait for a processor while frames arrive.
+        let queue = LinkUnspec::new_with_name(name).txqueuelen(LONG_QUEUE).build();
+        self.set(queue, "set the queue of", name).await?;
+        Ok(descriptor)
+    }
+
+    async fn attached_tap<T>(
+        &self,
+        tap: &IfName,
+        bridge: &IfName,
+        alias: &str,
+        mtu: u16,
+        make: impl FnOnce(&IfName) -> io::Result<T>,
+    ) -> Result<T, NetlinkError> {
+        let name = tap.as_str();
+        let controller = self
+            .index(bridge.as_str())
             .await?
-            .ok_or_else(|| NetlinkError::new("put a TAP on", &plan.bridge, Errno::ENODEV.into()))?;
-        sys::make_tap(&plan.interface).map_err(|source| NetlinkError::new("make TAP", name, source))?;
+            .ok_or_else(|| NetlinkError::new("put a TAP on", bridge, Errno::ENODEV.into()))?;
+        let made = make(tap).map_err(|source| NetlinkError::new("make TAP", name, source))?;
         let index = self.index(name).await?.ok_or_else(|| vanished(name))?;
-        let dress = LinkUnspec::new_with_index(index).alias(plan.alias.as_str()).mtu(plan.mtu.into()).build();
+        let dress = LinkUnspec::new_with_index(index).alias(alias).mtu(mtu.into()).build();
         self.set(dress, "set MTU and alias of", name).await?;
         self.no_automatic_address(index, name).await?;
-        let join = LinkUnspec::new_with_index(index).controller(bridge).up().build();
-        self.set(join, "put on its bridge", name).await
+        let join = LinkUnspec::new_with_index(index).controller(controller).up().build();
+        self.set(join, "put on its bridge", name).await?;
+        Ok(made)
     }
 
     /// Connects a NIC of a host, whose first process is `pid`, to its bridge.
@@ -301,6 +360,26 @@ impl Netlink {
         let leave = LinkUnspec::new_with_index(link.index).nocontroller();
         let leave = if up { leave } else { leave.down() };
         self.set(leave.build(), "unplug", name).await
+    }
+
+    /// Moves an interface from one bridge to another. Returns false if one of the three is gone, or if the interface is
+    /// not attached to the first bridge.
+    ///
+    /// It is attached to one of them all the time: outside of a bridge it would answer ARP for the addresses of this
+    /// namespace.
+    pub async fn replug(&self, interface: &IfName, from: &IfName, to: &IfName) -> Result<bool, NetlinkError> {
+        let name = interface.as_str();
+        let (link, from, to) =
+            (self.link(name).await?, self.index(from.as_str()).await?, self.index(to.as_str()).await?);
+        let (Some(link), Some(from), Some(to)) = (link, from, to) else { return Ok(false) };
+        if link.bridge != Some(from) {
+            return Ok(false);
+        }
+        let message = LinkUnspec::new_with_index(link.index).controller(to).build();
+        match self.handle.link().set(message).execute().await {
+            Err(error) if errno(&error) == Some(Errno::ENODEV) => Ok(false),
+            done => done.map_err(failed("move to another bridge", name)).map(|()| true),
+        }
     }
 
     /// Deletes an interface of ours; succeeds if it does not exist.

@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr::NonNull;
@@ -444,8 +445,23 @@ nix::ioctl_write_int_bad!(tun_set_persist, libc::TUNSETPERSIST);
 
 /// Creates a persistent TAP in the network namespace of this thread.
 pub(crate) fn make_tap(name: &IfName) -> io::Result<()> {
-    let tun = File::options().read(true).write(true).open("/dev/net/tun")?;
-    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_TUN_EXCL;
+    let tap = open_tap(name, libc::IFF_VNET_HDR)?;
+    // SAFETY: TUNSETPERSIST takes an integer.
+    unsafe { tun_set_persist(tap.as_raw_fd(), 1) }?;
+    Ok(())
+}
+
+/// Creates a TAP in the network namespace of this thread that exists until the descriptor is closed.
+///
+/// Each read takes a frame off it, each write puts one on it; neither blocks. The kernel completes and cuts frames
+/// before, because nothing asked it to leave checksums or segments to us.
+pub(crate) fn transient_tap(name: &IfName) -> io::Result<File> {
+    open_tap(name, 0)
+}
+
+fn open_tap(name: &IfName, flags: libc::c_int) -> io::Result<File> {
+    let tap = File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun")?;
+    let flags = flags | libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_TUN_EXCL;
     // SAFETY: `ifreq` is plain old data, for which all zeros are valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     request.ifr_ifru.ifru_flags = flags as libc::c_short;
@@ -454,10 +470,8 @@ pub(crate) fn make_tap(name: &IfName) -> io::Result<()> {
         *to = from as libc::c_char;
     }
     // SAFETY: the descriptor is open, and `request` is the `ifreq` that TUNSETIFF reads and writes.
-    unsafe { tun_set_iff(tun.as_raw_fd(), &raw const request) }?;
-    // SAFETY: TUNSETPERSIST takes an integer.
-    unsafe { tun_set_persist(tun.as_raw_fd(), 1) }?;
-    Ok(())
+    unsafe { tun_set_iff(tap.as_raw_fd(), &raw const request) }?;
+    Ok(tap)
 }
 
 /// Reads from an offset of a file what is in the page cache; `WouldBlock` if a disk read is needed.

@@ -6,7 +6,7 @@
 mod client;
 mod log;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dryrack::config::Source;
+use dryrack::fault::Faults;
 use dryrack::image::{Freshness, Library};
 use dryrack::lab::Isolation;
 use dryrack::lab::{FileRef, Lab, LabEnvironment, resolve};
@@ -157,6 +158,7 @@ pub(crate) struct Rack {
     netlink: Netlink,
     spawner: Spawner,
     addresses: Addresses,
+    pub(crate) faults: Faults,
     stop: CancellationToken,
     services: JoinSet<()>,
 }
@@ -168,13 +170,17 @@ impl Rack {
         prepare(folder.path());
         let lab = lab(text, folder.path());
         let plan = plan(&lab, &facts::gather(Isolation::Private)).unwrap();
+        let log = Log::default();
+        let faults = Faults::new(plan.faults.values(), &log.emitter());
+        faults.begin(&BTreeSet::new());
         let mut rack = Self {
             plan,
-            log: Log::default(),
+            log,
             folder,
             netlink: Netlink::open().unwrap(),
             spawner: Spawner::start().unwrap(),
             addresses: Addresses::default(),
+            faults,
             stop: CancellationToken::new(),
             services: JoinSet::new(),
         };
@@ -213,6 +219,7 @@ impl Rack {
             addresses: self.addresses.clone(),
             folder: self.folder.path().to_owned(),
             boots: Boots::default(),
+            faults: self.faults.clone(),
             identity,
             key_ring,
         };
@@ -274,9 +281,9 @@ impl Rack {
                     let machine = &self.plan.nodes[&node];
                     let watches = FileWatches::new().unwrap();
                     let (spawner, events) = (&self.spawner, self.log.emitter());
-                    let machine = Machine::start(machine, folder, BTreeMap::new(), spawner, &watches, events)
-                        .await
-                        .unwrap();
+                    let (faults, media) = (self.faults.clone(), BTreeMap::new());
+                    let machine = Machine::start(machine, folder, media, spawner, &watches, events, faults);
+                    let machine = machine.await.unwrap();
                     machine.power_on().await.unwrap();
                     return machine;
                 }

@@ -63,6 +63,7 @@ async fn serve_for_ever(folder: PathBuf) {
         addresses: Addresses::default(),
         folder,
         boots: Boots::default(),
+        faults: dryrack::fault::Faults::none(),
         identity: None,
         key_ring: None,
     };

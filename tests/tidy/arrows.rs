@@ -18,6 +18,7 @@ const PURE: &[&str] = &[
     "wire",
     "observe",
     "expect",
+    "fault",
     "dissect",
     "dialogue",
     "kubernetes",
@@ -34,11 +35,14 @@ const SHELL: &[(&str, &[&str])] = &[
     ("system", &["name", "hint", "event", "config", "lab", "plan"]),
     ("image", &["name", "hint", "event", "config", "lab", "plan", "system"]),
     ("capture", &["name", "hint", "system"]),
-    ("node", &["name", "hint", "event", "config", "lab", "plan", "wire", "system", "image"]),
+    ("node", &["name", "hint", "event", "config", "lab", "plan", "fault", "wire", "system", "image"]),
     ("rpc", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "system"]),
     (
         "serve",
-        &["name", "hint", "matchbox", "event", "config", "lab", "plan", "wire", "observe", "system", "rpc"],
+        &[
+            "name", "hint", "matchbox", "event", "config", "lab", "plan", "fault", "wire", "observe",
+            "system", "rpc",
+        ],
     ),
     (
         "run",
@@ -53,6 +57,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "lab",
             "plan",
             "expect",
+            "fault",
             "observe",
             "dissect",
             "dialogue",

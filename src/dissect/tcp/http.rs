@@ -61,6 +61,8 @@ struct Request {
     method: String,
     path: String,
     at: RunTime,
+    /// Whether it was reported as unanswered.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -340,7 +342,12 @@ impl Http {
             self.server = Reader::default();
         }
         if self.requests.len() < MOST_PIPELINED {
-            self.requests.push_back(Request { method: method.to_owned(), path: path(target), at });
+            self.requests.push_back(Request {
+                method: method.to_owned(),
+                path: path(target),
+                at,
+                told: false,
+            });
         }
     }
 
@@ -355,7 +362,7 @@ impl Http {
         if (100..200).contains(&status) && status != 101 {
             return;
         }
-        let unknown = || Request { method: "?".to_owned(), path: "?".to_owned(), at };
+        let unknown = || Request { method: "?".to_owned(), path: "?".to_owned(), at, told: false };
         let request = self.requests.pop_front().unwrap_or_else(unknown);
         let has_no_body = request.method == "HEAD" || matches!(status, 204 | 304);
         let is_tunnel = status == 101 || (request.method == "CONNECT" && (200..300).contains(&status));
@@ -432,15 +439,22 @@ impl Http {
         if matches!(self.server, Reader::Lost) {
             return;
         }
-        for Request { method, path, at: _ } in self.requests.drain(..) {
-            let known = Known::Unanswered {
-                network: context.world.network(ends.segment).clone(),
-                service: Service::Http,
-                what: format!("{method} {path}"),
-                server: Some(ends.server.ip()),
-                times: 1,
-            };
-            context.tell(at, Topic::Unanswered, ends.node.clone(), Some(ends.exchange()), known);
+        for request in self.requests.drain(..).filter(|request| !request.told) {
+            request.unanswered(context, ends, at);
+        }
+    }
+
+    /// Returns since when a request waits for its response that was not reported yet.
+    pub(super) fn waits_since(&self) -> Option<RunTime> {
+        let first = self.requests.front().filter(|request| !request.told)?;
+        (self.response.is_none() && !matches!(self.server, Reader::Lost)).then_some(first.at)
+    }
+
+    /// Reports a request that has waited for its response for too long.
+    pub(super) fn silent(&mut self, context: &mut Context<'_>, ends: &Ends, now: RunTime) {
+        if let Some(request) = self.requests.front_mut() {
+            request.told = true;
+            request.unanswered(context, ends, now);
         }
     }
 
@@ -463,6 +477,17 @@ impl Http {
 }
 
 impl Request {
+    fn unanswered(&self, context: &mut Context<'_>, ends: &Ends, at: RunTime) {
+        let known = Known::Unanswered {
+            network: context.world.network(ends.segment).clone(),
+            service: Service::Http,
+            what: format!("{} {}", self.method, self.path),
+            server: Some(ends.server.ip()),
+            times: 1,
+        };
+        context.tell(at, Topic::Unanswered, ends.node.clone(), Some(ends.exchange()), known);
+    }
+
     fn memory(&self) -> usize {
         size_of::<Self>() + self.method.capacity() + self.path.capacity()
     }
@@ -475,8 +500,15 @@ impl Response {
     }
 
     fn tell(self, context: &mut Context<'_>, ends: &Ends, at: RunTime, complete: bool) {
-        let Self { request: Request { method, path, at: began }, status, bytes, range, head, last, .. } =
-            self;
+        let Self {
+            request: Request { method, path, at: began, told: _ },
+            status,
+            bytes,
+            range,
+            head,
+            last,
+            ..
+        } = self;
         // One that was given up ended when nothing came any more, not when that was certain.
         let at = if complete { at } else { last };
         let is_file = (200..300).contains(&status) && bytes > 0;

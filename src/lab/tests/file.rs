@@ -102,14 +102,14 @@ a = { b = 1
 c = [1, 2
 [d]
 "#;
-    assert_snapshot!(check(lab), @r##"
+    assert_snapshot!(check(lab), @"
     error[L007]: unknown key `a`
      --> lab.toml:2:1
       |
     2 | a = { b = 1
       | ^
       |
-      = help: expected one of `dryrack`, `name`, `isolation`, `accel`, `parallel-boots`, `capture`, `clock`, `network`, `profile`, `group`, `node`, `host`, `process`, `publish`, `expect`, `action`, `remove`
+      = help: expected one of `dryrack`, `name`, `isolation`, `accel`, `parallel-boots`, `capture`, `clock`, `network`, `profile`, `group`, `node`, `host`, `process`, `publish`, `expect`, `action`, `fault`, `remove`
 
     error[L001]: missing comma between key-value pairs, expected `,`
      --> lab.toml:3:1
@@ -128,7 +128,7 @@ c = [1, 2
       = help: a comma is missing, or the list or table above is not closed
 
     3 errors; for more, run `dryrack explain L007`
-    "##);
+    ");
 }
 
 #[test]

@@ -219,6 +219,7 @@ fn everything_has_a_default() {
         publish: [],
         expectations: {},
         actions: {},
+        faults: {},
         origins: Origins(10),
     }
     "#);

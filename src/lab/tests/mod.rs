@@ -5,6 +5,7 @@ mod boot;
 mod dhcp;
 mod expect;
 mod explain;
+mod fault;
 mod file;
 mod good;
 mod host;

@@ -9,6 +9,7 @@ mod boot;
 mod certificate;
 mod dhcp;
 mod expect;
+mod fault;
 mod files;
 mod host;
 mod ipv6;
@@ -85,6 +86,7 @@ impl Check<'_> {
         self.probed_from(&mut networks, &hosts);
         let mut processes = self.processes(&networks, &expectations);
         let mut actions = self.actions(action::Machines { nodes: &nodes, hosts: &hosts }, &expectations);
+        let faults = self.faults(action::Machines { nodes: &nodes, hosts: &hosts }, &networks);
         self.survived(&mut Life {
             nodes: &mut nodes,
             hosts: &mut hosts,
@@ -125,6 +127,7 @@ impl Check<'_> {
             publish,
             expectations,
             actions,
+            faults,
             // Set by `resolve`, which has the sources.
             origins: Origins::default(),
         })

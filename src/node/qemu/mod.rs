@@ -40,6 +40,7 @@ use tokio::task::JoinSet;
 pub use qmp::QmpError;
 
 use crate::event::{Emitter, Known, PowerCause, Source};
+use crate::fault::Faults;
 use crate::hint::Hint;
 use crate::name::{DiskName, NicName, NodeName};
 use crate::node::screen::ScreenReading;
@@ -51,7 +52,7 @@ use crate::system::file_watch::FileWatches;
 use crate::system::process::{SpawnError, Spawner};
 use console::Console;
 use drives::Media;
-use next_boot::NextBoot;
+use next_boot::{NextBoot, machine_fault};
 use qmp::Qmp;
 use screen_watch::Screen;
 use session::{Intent, Restart, Session, SessionContext};
@@ -70,6 +71,7 @@ struct Body {
     folder: PathBuf,
     spawner: Spawner,
     events: Emitter,
+    faults: Faults,
     console: Arc<Console>,
     screen: Arc<Screen>,
     /// The link states of its NICs. They are kept over power cycles.
@@ -127,6 +129,7 @@ impl Machine {
         spawner: &Spawner,
         watches: &FileWatches,
         events: Emitter,
+        faults: Faults,
     ) -> Result<Self, StartError> {
         let of_console = events.of(Source::Console);
         let console = Console::new(plan.node.clone(), folder.clone(), watches.clone(), of_console);
@@ -152,6 +155,7 @@ impl Machine {
                 folder,
                 spawner: spawner.clone(),
                 events: events.of(Source::Qmp),
+                faults,
                 console: Arc::new(console),
                 screen: Arc::new(screen),
                 links: Mutex::new(links),
@@ -426,6 +430,7 @@ impl Body {
         if !session.power() {
             // Before it resumes, otherwise its first line could come first.
             self.events.emit_of(&self.plan.node, event);
+            self.faults.strike_all(&self.plan.node, machine_fault);
         }
         session.qmp.cont().await?;
         self.screen.stir();

@@ -21,6 +21,7 @@ use super::session::Session;
 use super::{Body, Machine, QmpError, uefi_variables};
 use crate::event::Known;
 use crate::hint::chain;
+use crate::lab::{FaultKind, MachineFault};
 use crate::node::{BootOverride, Effect, NodeError};
 use crate::plan::qemu::{BootOrder, QemuFirmware, QemuPlan, VARIABLES};
 use crate::plan::{BootTarget, NodeKind, OrderBy, StartOptions};
@@ -41,6 +42,14 @@ pub(super) struct NextBoot {
     unread: bool,
 }
 
+/// Returns a fault of a machine from its start on.
+pub(super) fn machine_fault(kind: &FaultKind) -> Option<MachineFault> {
+    match kind {
+        FaultKind::Machine(fault) if *fault != MachineFault::PowerCut => Some(fault.clone()),
+        _ => None,
+    }
+}
+
 impl Body {
     fn qemu(&self) -> &QemuPlan {
         let NodeKind::Qemu(qemu) = &self.plan.kind;
@@ -51,9 +60,16 @@ impl Body {
         self.qemu().firmware != QemuFirmware::Bios
     }
 
+    /// Returns what is wrong with the machine at its next start.
+    fn machine_faults(&self) -> Vec<MachineFault> {
+        self.faults.standing(&self.plan.node, machine_fault)
+    }
+
     /// Returns whether a QEMU was started with the settings of the next start.
     pub(super) fn is_as_wanted(&self, started: &StartOptions) -> bool {
-        started.boot == self.next_boot().over.target() && started.media == self.media.get()
+        started.boot == self.next_boot().over.target()
+            && started.media == self.media.get()
+            && started.faults == self.machine_faults()
     }
 
     /// Returns whether a running machine has to be started again for its settings.
@@ -61,7 +77,7 @@ impl Body {
         let boot = self.next_boot().over.target();
         let options = StartOptions { boot, media: self.media.get(), ..StartOptions::default() };
         let has_drives = self.qemu().cds_at(&self.plan, &options).iter().all(|cd| session.cds.contains(cd));
-        !has_drives || self.starts_differently()
+        !has_drives || self.starts_differently() || session.started.faults != self.machine_faults()
     }
 
     /// Returns whether a UEFI machine has to be told something at its next start.
@@ -74,7 +90,8 @@ impl Body {
     pub(super) async fn prepare(&self) -> io::Result<StartOptions> {
         let NextBoot { over, displaced, saved, unread } = self.next_boot().clone();
         let boot = over.target();
-        let mut options = StartOptions { boot, media: self.media.get(), order: OrderBy::Indices };
+        let faults = self.machine_faults();
+        let mut options = StartOptions { boot, media: self.media.get(), order: OrderBy::Indices, faults };
         if !self.is_uefi() {
             return Ok(options);
         }

@@ -454,6 +454,8 @@ pub(super) fn content(known: &Known) -> Content {
         | Known::ProcessReady { .. }
         | Known::ActionStarted { .. }
         | Known::ActionDone { .. }
+        | Known::FaultBegan { .. }
+        | Known::FaultEnded { .. }
         | Known::Commanded { .. } => return Content::Mark(MarkKind::Change),
         Known::MachineDied { .. }
         | Known::MachineStopped { .. }
@@ -463,6 +465,7 @@ pub(super) fn content(known: &Known) -> Content {
         | Known::RpcRefused { .. }
         | Known::ServiceFailed { .. }
         | Known::ActionFailed { .. }
+        | Known::FaultStruck { .. }
         | Known::Diagnosed { .. }
         | Known::TlsAlerted { .. } => return Content::Mark(MarkKind::Trouble),
         // Parts of the timeline of their own, and conclusions.

@@ -279,6 +279,9 @@ impl TimelineFold {
             | Known::ActionStarted { .. }
             | Known::ActionDone { .. }
             | Known::ActionFailed { .. }
+            | Known::FaultBegan { .. }
+            | Known::FaultStruck { .. }
+            | Known::FaultEnded { .. }
             | Known::Commanded { .. } => return None,
         }
         Some(Happened::Mark { node: None, mark: mark_of(event, MarkKind::Change) })

@@ -13,7 +13,7 @@ use super::{
     BootOrder, CACERTS, CONSOLE, DiskDevice, IpVersion, NicDevice, QemuFirmware, QemuPlan, SCREEN_SOCKET,
     SHARES, TPM, VARIABLES,
 };
-use crate::lab::{Access, Bus, Chipset, NicModel, Share};
+use crate::lab::{Access, Bus, Chipset, MachineFault, NicModel, Share};
 use crate::name::DiskName;
 use crate::plan::{
     Accel, BootTarget, FirmwareFile, LinkPlan, Medium, NicPlan, NodeDisk, NodePlan, OrderBy, StartOptions,
@@ -129,8 +129,10 @@ impl QemuPlan {
 
     fn render(&self, node: &NodePlan, start: &StartOptions) -> Arguments {
         let mut machine = Arguments::default();
-        machine.base(self, node);
-        match &self.firmware {
+        machine.base(self, node, start);
+        let has_wrong = start.faults.iter().any(|fault| matches!(fault, MachineFault::Firmware(_)));
+        let wrong = self.wrong_firmware.as_ref().filter(|_| has_wrong);
+        match wrong.unwrap_or(&self.firmware) {
             QemuFirmware::Bios => machine.bios(self.chipset),
             QemuFirmware::Uefi { file, hidden_pxe, trusts_lab } => {
                 machine.uefi(self, file, hidden_pxe, *trusts_lab);
@@ -155,8 +157,10 @@ impl QemuPlan {
         for share in &self.shares {
             machine.share(share);
         }
-        machine.option("-object", "rng-builtin,id=rng0");
-        machine.slot("virtio-rng-pci,rng=rng0".to_owned());
+        if !start.faults.contains(&MachineFault::NoRng) {
+            machine.option("-object", "rng-builtin,id=rng0");
+            machine.slot("virtio-rng-pci,rng=rng0".to_owned());
+        }
         machine.option("-device", "pvpanic");
         for (index, cd) in self.cds_at(node, start).iter().enumerate() {
             let bus = match (self.chipset, IDE_PORTS.get(index)) {
@@ -315,7 +319,15 @@ impl Arguments {
         self.option("-device", device);
     }
 
-    fn base(&mut self, qemu: &QemuPlan, node: &NodePlan) {
+    fn base(&mut self, qemu: &QemuPlan, node: &NodePlan, start: &StartOptions) {
+        let memory = start.faults.iter().find_map(|fault| match fault {
+            MachineFault::Memory(memory) => Some(memory.0),
+            _ => None,
+        });
+        let clock = start.faults.iter().find_map(|fault| match fault {
+            MachineFault::Clock(clock) => Some(clock.0.to_string()),
+            _ => None,
+        });
         let (accel, cpu) = processor(qemu.accel);
         self.option("-name", format!("guest={}", node.node));
         self.flag("-nodefaults");
@@ -323,9 +335,14 @@ impl Arguments {
         self.option("-sandbox", SANDBOX);
         self.flag("-S");
         self.option("-accel", accel);
-        self.option("-cpu", qemu.cpu.as_deref().unwrap_or(cpu));
+        let cpu = qemu.cpu.as_deref().unwrap_or(cpu);
+        match start.faults.contains(&MachineFault::NoRng) {
+            false => self.option("-cpu", cpu),
+            // Its instructions are a generator, too.
+            true => self.option("-cpu", format!("{cpu},rdrand=off,rdseed=off")),
+        }
         self.option("-smp", format!("cpus={0},sockets=1,cores={0},threads=1", node.cpus));
-        self.option("-m", format!("{}M", node.memory.0.div_ceil(1 << 20)));
+        self.option("-m", format!("{}M", memory.unwrap_or(node.memory).0.div_ceil(1 << 20)));
         let identity = &qemu.identity;
         self.option("-uuid", identity.uuid.to_string());
         let serial = value(&identity.serial);
@@ -337,7 +354,7 @@ impl Arguments {
             "-smbios",
             format!("type=3,manufacturer=Dryrack,serial={serial},asset={}", value(&identity.asset_tag)),
         );
-        self.option("-rtc", "base=utc");
+        self.option("-rtc", format!("base={}", clock.as_deref().unwrap_or("utc")));
         // A guest stops after a panic, as on a physical machine; the panic is an event.
         self.option("-action", "panic=none");
     }
@@ -465,6 +482,10 @@ impl Arguments {
             // Names of block nodes are limited to 31 bytes, names of disks are not.
             let drive = format!("disk{index}");
             let device = qemu.disk(disk);
+            if device.bus != Bus::Usb && start.faults.contains(&MachineFault::NoDisk) {
+                continue;
+            }
+            let fails = device.bus != Bus::Usb && start.faults.contains(&MachineFault::DiskError);
             let medium = start.media.get(&disk.disk).filter(|_| device.bus == Bus::Usb);
             let file = match medium {
                 Some(Medium::File(file)) => path(file),
@@ -474,16 +495,23 @@ impl Arguments {
             // the host.
             self.option(
                 "-blockdev",
-                format!(
-                    "driver=qcow2,node-name={drive},discard=unmap,detect-zeroes=unmap,cache.no-flush=on,\
-                     file.driver=file,file.filename={file}"
-                ),
+                match fails {
+                    false => format!(
+                        "driver=qcow2,node-name={drive},discard=unmap,detect-zeroes=unmap,cache.no-flush=on,\
+                         file.driver=file,file.filename={file}"
+                    ),
+                    // Every access fails with EIO.
+                    true => format!(
+                        "driver=blkdebug,node-name={drive},inject-error.0.event=none,inject-error.0.errno=5,\
+                         image.driver=qcow2,image.file.driver=file,image.file.filename={file}"
+                    ),
+                },
             );
             let bootindex = order.property(&Candidate::Disk(disk, device.bus));
             let common =
                 format!("drive={drive},id={},serial={}{bootindex}", disk_id(disk), value(&disk.serial));
             // An I/O error of the host (usually a full disk) stops the machine instead of appearing as a broken disk.
-            let stop = "werror=stop,rerror=stop";
+            let stop = if fails { "werror=report,rerror=report" } else { "werror=stop,rerror=stop" };
             match device.bus {
                 Bus::Virtio => self.slot(format!("virtio-blk-pci,{common},{stop}")),
                 Bus::Nvme => self.slot(format!("nvme,{common}")),

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::lab::{AccelChoice, Access, Isolation, Lab, QemuExtras, Start};
+use crate::config::Text;
+use crate::lab::{AccelChoice, Access, Isolation, Lab, MachineFault, QemuExtras, Start};
 use crate::name::{Bytes, IfName, LabName, Mac, NetworkName, NodeName};
 use crate::plan::tests::{facts, ovmf};
 use crate::plan::{BootTarget, LinkPlan, Medium, OrderBy, StartOptions};
@@ -28,6 +29,7 @@ fn lab() -> Lab {
         publish: Vec::new(),
         expectations: BTreeMap::new(),
         actions: BTreeMap::new(),
+        faults: BTreeMap::new(),
         origins: crate::lab::Origins::default(),
     }
 }
@@ -472,6 +474,27 @@ fn a_uefi_machine_has_no_boot_index_once_its_variables_hold_the_order() {
     assert!(!show_start(&plan, &start).contains("bootindex"));
     let unordered = format!("{:?}", qemu_of(&plan).unordered(&plan, None));
     assert_eq!(unordered, r#"[("nic-lan", None), ("disk-root", None)]"#);
+}
+
+#[test]
+fn what_is_wrong_with_a_machine_is_in_its_arguments() {
+    let start = |faults: Vec<MachineFault>| StartOptions { faults, ..StartOptions::default() };
+    let small = MachineFault::Memory(Text(Bytes::mebi(64)));
+    let old = MachineFault::Clock(Text("2001-01-01".parse().unwrap()));
+    let both = check_start(&node(), &start(vec![small, old]));
+    assert_snapshot!(both, @"
+    -m 64M
+    -rtc base=2001-01-01T00:00:00
+    ");
+    let disks = Node { disks: vec![disk("root", Bus::Virtio), disk("key", Bus::Usb)], ..node() };
+    assert_snapshot!(check_start(&disks, &start(vec![MachineFault::DiskError])), @"
+    -blockdev driver=blkdebug,node-name=disk0,inject-error.0.event=none,inject-error.0.errno=5,image.driver=qcow2,image.file.driver=file,image.file.filename=root.qcow2
+    -device virtio-blk-pci,drive=disk0,id=disk-root,serial=S-root,bootindex=1,werror=report,rerror=report
+    ");
+    let none = show_start(&plan(&disks, &facts(), Accel::Tcg).unwrap(), &start(vec![MachineFault::NoDisk]));
+    assert!(!none.contains("virtio-blk") && none.contains("usb-storage"), "{none}");
+    let silent = show_start(&plan(&node(), &facts(), Accel::Tcg).unwrap(), &start(vec![MachineFault::NoRng]));
+    assert!(!silent.contains("rng-builtin") && silent.contains(",rdrand=off,rdseed=off"), "{silent}");
 }
 
 #[test]

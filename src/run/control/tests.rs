@@ -28,6 +28,7 @@ async fn the_router_answers_whoever_listens() {
         kept: run_dir.path().join("kept"),
         spawner: Spawner::start().unwrap(),
         events: events.clone(),
+        faults: crate::fault::Faults::none(),
         resolve: Arc::new(|_| None),
         ssh_public_key: String::new(),
         authority: None,

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use super::*;
 use crate::event::examples::event;
 use crate::event::{Header, Instant, PowerCause, SCHEMA};
+use crate::fault::Faults;
 use crate::lab::Firmware;
 use crate::name::DiskName;
 use crate::node::file_system::FileSought;
@@ -21,8 +22,10 @@ use crate::node::{
 use crate::observe::LabState;
 use crate::plan::{BootTarget, Step, Undo};
 use crate::run::executor::{Failure, Host};
+use crate::run::plug::Plug;
 use crate::run::probe::{Machines, ProbeContext};
 use crate::run::reach::Reaching;
+use crate::system::impaired_link::Impairment;
 use crate::system::process::Spawner;
 
 const LAB: &str = r#"dryrack = 1
@@ -192,6 +195,10 @@ impl Site for FakeSite {
 
     async fn end_services(&self) {}
 
+    async fn impair(&self, _: &NodeName, _: &[Plug], _: Option<Impairment>) -> Result<(), String> {
+        Ok(())
+    }
+
     fn note(&self, _: &Event) {}
 }
 
@@ -286,7 +293,8 @@ async fn run_lab<F: Future<Output = ()>>(lab: &str, client: impl FnOnce(Client) 
         prober: Prober::new(context),
         site: Arc::clone(&site),
         work: JoinSet::new(),
-        events: emitter,
+        events: emitter.clone(),
+        faults: FaultDesk::new(Faults::new(request.plan.faults.values(), &emitter)),
         run_errors: Vec::new(),
         progress: watch::Sender::default(),
     };

@@ -111,6 +111,7 @@ fn plan() -> Plan {
         processes: BTreeSet::new(),
         expectations: BTreeMap::new(),
         actions: BTreeMap::new(),
+        faults: BTreeMap::new(),
         steps,
         origins: crate::lab::Origins::default(),
         host: crate::plan::tests::facts(),

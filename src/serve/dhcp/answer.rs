@@ -55,13 +55,7 @@ pub(in crate::serve) fn answer(
     runs_program: bool,
     now: UnixSeconds,
 ) -> Decision {
-    let client = Client::of(request, &server.ipxe_classes);
-    let (host, known_by) = server.host(request).unzip();
-    let lessee = server.lessee(request, client, known_by);
-    let known_by = known_by.unwrap_or(KnownBy::Mac);
-    let site = Site { address: server.address.addr(), files_port: server.files_port };
-    let boot = boot::tell(client, host.map(|host| &host.plan), request, site, runs_program);
-    let case = Case { server, state, request, now, client, lessee, host, known_by, boot };
+    let case = Case::new(server, state, request, runs_program, now);
     if let Some(link) = request.link()
         && !server.address.contains(&link)
     {
@@ -96,6 +90,16 @@ pub(in crate::serve) fn answer(
     }
 }
 
+/// Returns the refusal of a request for an address (DHCPNAK).
+pub(in crate::serve) fn refusal(
+    server: &Server,
+    state: &State,
+    request: &Request,
+    now: UnixSeconds,
+) -> Decision {
+    Case::new(server, state, request, false, now).refuse("refused")
+}
+
 /// A request with everything that an answer needs.
 struct Case<'a> {
     server: &'a Server,
@@ -109,7 +113,23 @@ struct Case<'a> {
     boot: BootReply,
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    fn new(
+        server: &'a Server,
+        state: &'a State,
+        request: &'a Request,
+        runs_program: bool,
+        now: UnixSeconds,
+    ) -> Self {
+        let client = Client::of(request, &server.ipxe_classes);
+        let (host, known_by) = server.host(request).unzip();
+        let lessee = server.lessee(request, client, known_by);
+        let known_by = known_by.unwrap_or(KnownBy::Mac);
+        let site = Site { address: server.address.addr(), files_port: server.files_port };
+        let boot = boot::tell(client, host.map(|host| &host.plan), request, site, runs_program);
+        Self { server, state, request, now, client, lessee, host, known_by, boot }
+    }
+
     fn discover(self) -> Decision {
         match self.address(self.request.requested) {
             Err(rule) => self.ignore(rule),

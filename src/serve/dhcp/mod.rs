@@ -5,6 +5,7 @@
 
 mod answer;
 mod boot;
+mod fault;
 mod free;
 #[cfg(any(test, fuzzing))]
 pub(in crate::serve) mod fuzz;
@@ -27,7 +28,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use self::answer::{Arrival, Decision, answer};
+use self::answer::{Arrival, Decision, answer, refusal};
+use self::fault::Spoilt;
 use self::lease_store::LeaseStore;
 pub(super) use self::probe::look_for_others;
 pub use self::probe::{LookError, OtherServer};
@@ -38,6 +40,7 @@ use self::unknown_clients::UnknownClients;
 use super::context::Context;
 use super::failure::{FailureLog, failed};
 use crate::event::{Exchange, Known, LearnedBy, LearnedFrom, RunTime, Service, UnixSeconds};
+use crate::lab::{DhcpFault, FaultKind};
 use crate::name::{Mac, NetworkName, NodeName};
 use crate::plan::{DhcpRole, ServicePlan};
 use crate::system::sockets::DhcpSockets;
@@ -64,6 +67,8 @@ pub(super) struct Dhcp {
     sockets: DhcpSockets,
     context: Context,
     unknown_clients: UnknownClients,
+    /// Answers that are sent later, and when.
+    later: Vec<(RunTime, Answered)>,
     /// The start of the run's clock.
     began: UnixSeconds,
     stop: Arc<EventFd>,
@@ -111,6 +116,7 @@ struct Answered {
     port: Port,
     from: SocketAddr,
     received: RunTime,
+    spoilt: Spoilt,
 }
 
 /// A port that receives requests.
@@ -150,6 +156,7 @@ impl Dhcp {
             sockets,
             context,
             unknown_clients: UnknownClients::default(),
+            later: Vec::new(),
             began: UnixSeconds::from(now.wall).before(now.at.elapsed()),
             stop: Arc::new(stop),
         }))
@@ -166,7 +173,9 @@ impl Dhcp {
         let mut failure = FailureLog::new(Service::Dhcp, &events);
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            let due = self.unknown_clients.due().map(|due| due.since(self.context.events.now().at));
+            let later = self.later.iter().map(|(due, _)| *due);
+            let due = later.chain(self.unknown_clients.due()).min();
+            let due = due.map(|due| due.since(self.context.events.now().at));
             let ready = match self.wait(due) {
                 Ok([_, _, true, _]) => return,
                 Ok([server, proxy, false, routed]) => {
@@ -186,6 +195,10 @@ impl Dhcp {
                 self.settle(&mut batch);
                 self.reply(&mut batch, &mut failure);
             }
+            let now = self.context.events.now().at;
+            let mut due: Vec<_> =
+                self.later.extract_if(.., |(due, _)| *due <= now).map(|(_, answered)| answered).collect();
+            self.reply(&mut due, &mut failure);
             self.report_unknown_clients();
         }
     }
@@ -262,12 +275,27 @@ impl Dhcp {
         let node = subnet.server.host(&request).map(|(host, _)| host.plan.node.clone());
         let runs_program = node.as_ref().is_some_and(|node| subnet.context.clients.runs_program(node));
         subnet.state.expire(now);
-        let decision = answer(&subnet.server, &subnet.state, &request, arrival, runs_program, now);
+        let Subnet { server, state, context, .. } = &*subnet;
+        let strike = context.faults.strike(node.as_ref(), |kind| match kind {
+            FaultKind::Dhcp(fault) if fault::applies(fault, server, &request) => Some(fault.clone()),
+            _ => None,
+        });
+        let (decision, spoilt) = match strike {
+            None => (answer(server, state, &request, arrival, runs_program, now), Spoilt::default()),
+            Some(strike) => {
+                let read = fault::misread(&strike, server, &request);
+                let runs_program = runs_program && strike != DhcpFault::NoUserClass;
+                let mut decision = answer(server, state, &read, arrival, runs_program, now);
+                let refused = || refusal(server, state, &request, now);
+                let spoilt = fault::spoil(&strike, server, &request, &mut decision, refused);
+                (decision, spoilt)
+            }
+        };
         if let Some(lease_store) = &mut subnet.lease_store {
             lease_store.note(&decision.change);
         }
         subnet.state.apply(decision.change.clone());
-        Answered { relayed, request, node, decision, port, from, received }
+        Answered { relayed, request, node, decision, port, from, received, spoilt }
     }
 
     /// Stores the leases of the replies. If that fails, the reply is not sent.
@@ -292,6 +320,17 @@ impl Dhcp {
     fn reply(&mut self, batch: &mut Vec<Answered>, failure: &mut FailureLog<'_>) {
         let (mut packet, mut frame) = (Vec::with_capacity(PACKET), Vec::with_capacity(PACKET));
         for mut answered in batch.drain(..) {
+            let delay = std::mem::take(&mut answered.spoilt.delay);
+            if !delay.is_zero() {
+                self.later.push((answered.received + delay, answered));
+                continue;
+            }
+            if let Some(second) = answered.spoilt.second.take() {
+                failure.note(self.send_of_second_server(&answered, &second, &mut packet, &mut frame));
+            }
+            if answered.spoilt.lost {
+                continue;
+            }
             let learned = match (&answered.node, answered.decision.uses) {
                 (Some(node), Some(address)) => {
                     let lender = self.lender(&answered.request);
@@ -394,11 +433,39 @@ impl Dhcp {
         through.send_to(packet, to).map(drop)
     }
 
+    /// Sends a reply of the second server that a fault pretends.
+    fn send_of_second_server(
+        &self,
+        answered: &Answered,
+        reply: &Reply,
+        packet: &mut Vec<u8>,
+        frame: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let subnet = answered.relayed.map_or(&self.own, |index| &self.relayed[index]);
+        reply.encode(packet).map_err(io::Error::other)?;
+        let (mac, address) = match reply.to {
+            Destination::Hardware(address) => (reply.mac, address),
+            _ => (Mac([0xff; 6]), Ipv4Addr::BROADCAST),
+        };
+        let (from, from_mac) = fault::second_server(&subnet.server);
+        self.send_frame_of((from_mac, from), (mac, address), packet, frame)
+    }
+
     /// Sends to a client without an address. The frame is complete, including checksums: some clients read from a
     /// packet socket and drop packets with checksums left to offloading.
     fn send_frame(&self, mac: Mac, address: Ipv4Addr, packet: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
-        let builder = PacketBuilder::ethernet2(self.mac.0, mac.0)
-            .ipv4(self.address.octets(), address.octets(), HOPS)
+        self.send_frame_of((self.mac, self.address), (mac, address), packet, frame)
+    }
+
+    fn send_frame_of(
+        &self,
+        (from_mac, from): (Mac, Ipv4Addr),
+        (mac, address): (Mac, Ipv4Addr),
+        packet: &[u8],
+        frame: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let builder = PacketBuilder::ethernet2(from_mac.0, mac.0)
+            .ipv4(from.octets(), address.octets(), HOPS)
             .udp(SERVER_PORT, CLIENT_PORT);
         frame.clear();
         builder.write(frame, packet).map_err(io::Error::other)?;

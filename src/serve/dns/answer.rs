@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::{Name, Record};
+use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::cache::Question;
 use super::message::{DnsError, OwnAnswer, Request, Transport};
 use super::rule::Rule;
 use super::summary::AnswerSummary;
 use super::zones::{Answer, Zones};
+use crate::lab::DnsFault;
 
 /// What to do with a packet.
 #[derive(Debug)]
@@ -79,6 +81,35 @@ impl Ask {
         own.answers.splice(0..0, self.aliases.iter().cloned());
         reply(&self.request, &own, true, until)
     }
+}
+
+/// Returns what a client gets instead of the answer, if something is to go wrong: `strike` decides, for a fault that
+/// changes the answer.
+pub(super) fn spoilt(
+    packet: &[u8],
+    transport: Transport,
+    strike: impl FnOnce(&dyn Fn(DnsFault) -> bool) -> Option<DnsFault>,
+) -> Option<Outcome> {
+    let request = Request::decode(packet, transport).ok()?;
+    let record = request.query.query_type();
+    let changes = |fault: DnsFault| match fault {
+        DnsFault::NoSuchName | DnsFault::Silent => true,
+        DnsFault::WrongAddress | DnsFault::Ipv6Only => record == RecordType::A,
+    };
+    let answers = match strike(&changes)? {
+        DnsFault::Silent => return Some(Outcome::Silence),
+        DnsFault::NoSuchName => {
+            let own = OwnAnswer::bare(ResponseCode::NXDomain, Rule::Zone);
+            return Some(Outcome::Reply(reply(&request, &own, true, 0)));
+        }
+        DnsFault::Ipv6Only => Vec::new(),
+        DnsFault::WrongAddress => {
+            let nobody = RData::A(A::new(192, 0, 2, 1));
+            vec![Record::from_rdata(request.query.name().clone(), 0, nobody)]
+        }
+    };
+    let own = OwnAnswer { answers, ..OwnAnswer::bare(ResponseCode::NoError, Rule::Zone) };
+    Some(Outcome::Reply(reply(&request, &own, true, 0)))
 }
 
 fn question(request: &Request, name: &Name) -> Question {

@@ -42,6 +42,7 @@ use super::context::Context;
 use super::failure::{FailureLog, failed};
 use super::repeats::{Asker, Repeats};
 use crate::event::{RunTime, Service};
+use crate::lab::FaultKind;
 
 /// How long a TCP connection may be idle, or sending an answer may take.
 const IDLE: Duration = Duration::from_secs(10);
@@ -137,6 +138,15 @@ impl Names {
 
     /// Writes the answer to a UDP packet into `room`, if the lab has it.
     fn answer_into(&self, packet: &[u8], from: SocketAddr, now: u64, room: &mut Vec<u8>) -> Taken {
+        match self.spoilt(packet, from, Transport::Udp) {
+            None => {}
+            Some(Outcome::Silence) => return Taken::Silence,
+            Some(Outcome::Reply(reply)) => {
+                *room = reply.bytes;
+                return Taken::Reply(reply.summary);
+            }
+            Some(Outcome::Ask(ask)) => return Taken::Ask(ask),
+        }
         let mut wire_cache = self.wire_cache.lock().unwrap_or_else(PoisonError::into_inner);
         // Read the version before the zones: an answer that became outdated meanwhile is not cached for long.
         let changes = self.zones.changes();
@@ -189,8 +199,9 @@ impl Names {
             let mut packet = vec![0; usize::from(length)];
             timeout(IDLE, stream.read_exact(&mut packet)).await??;
             let begun = self.context.events.now().at;
-            let Reply { bytes, summary, until: _ } = match answer(&self.zones, &packet, from, Transport::Tcp)
-            {
+            let spoilt = self.spoilt(&packet, from, Transport::Tcp);
+            let outcome = spoilt.unwrap_or_else(|| answer(&self.zones, &packet, from, Transport::Tcp));
+            let Reply { bytes, summary, until: _ } = match outcome {
                 Outcome::Silence => return Ok(()),
                 Outcome::Reply(reply) => reply,
                 Outcome::Ask(ask) => match self.known(&ask) {
@@ -203,6 +214,21 @@ impl Names {
             timeout(IDLE, stream.write_all(&whole)).await??;
             self.tell(asker(from, &packet), &summary, begun);
         }
+    }
+
+    /// Returns what a node gets instead of the answer, if something is to go wrong.
+    fn spoilt(&self, packet: &[u8], from: SocketAddr, transport: Transport) -> Option<Outcome> {
+        let faults = &self.context.faults;
+        if !faults.any() {
+            return None;
+        }
+        let node = self.context.clients.node(from.ip())?;
+        answer::spoilt(packet, transport, |changes| {
+            faults.strike(Some(&node), |kind| match kind {
+                FaultKind::Dns(fault) => Some(*fault).filter(|fault| changes(*fault)),
+                _ => None,
+            })
+        })
     }
 
     /// Returns the answer from the cache of upstream answers.

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::disk::Ahead;
+use super::fault::Flow;
 use super::reply::Piece;
 use super::response_event::ResponseEvent;
 use super::wire::Pipe;
@@ -33,32 +34,35 @@ pub(super) struct Outgoing {
     way: Way,
     /// How much of the current file is in the page cache.
     ahead: Ahead,
+    flow: Flow,
     response_event: Arc<ResponseEvent>,
 }
 
 impl Outgoing {
     /// Creates a body from pieces.
-    pub(super) fn new(pieces: Vec<Piece>, way: Way, response_event: ResponseEvent) -> Self {
+    pub(super) fn new(pieces: Vec<Piece>, way: Way, flow: Flow, response_event: ResponseEvent) -> Self {
         let pieces: VecDeque<Piece> = pieces.into_iter().filter(|piece| piece.length() > 0).collect();
         let left = pieces.iter().map(Piece::length).sum();
-        Self { pieces, left, way, ahead: Ahead::default(), response_event: Arc::new(response_event) }
+        Self { pieces, left, way, ahead: Ahead::default(), flow, response_event: Arc::new(response_event) }
     }
 
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         let Some(piece) = self.pieces.front_mut() else { return Poll::Ready(Ok(None)) };
+        let most = ready!(self.flow.poll(cx))?;
         let bytes = match (piece, &self.way) {
             (Piece::Bytes(bytes), _) => {
-                self.response_event.add(bytes.len() as u64);
-                std::mem::take(bytes)
+                let now = bytes.split_to(bytes.len().min(usize::try_from(most).unwrap_or(usize::MAX)));
+                self.response_event.add(now.len() as u64);
+                now
             }
             (Piece::File { file, at, left }, Way::Pipe(pipe)) => {
-                let hole = pipe.placeholder(file, *at, *left, &self.response_event);
+                let hole = pipe.placeholder(file, *at, (*left).min(most), &self.response_event);
                 *at += hole.len() as u64;
                 *left -= hole.len() as u64;
                 hole
             }
             (Piece::File { file, at, left }, Way::Memory) => {
-                let available = ready!(self.ahead.poll(cx, file, *at, *left));
+                let available = ready!(self.ahead.poll(cx, file, *at, *left)).min(most);
                 let mut chunk = BytesMut::zeroed(CHUNK.min(usize::try_from(available).unwrap_or(CHUNK)));
                 file.read_exact_at(&mut chunk, *at)?;
                 *at += chunk.len() as u64;
@@ -72,6 +76,7 @@ impl Outgoing {
             self.ahead = Ahead::default();
         }
         self.left -= bytes.len() as u64;
+        self.flow.sent(bytes.len() as u64);
         Poll::Ready(Ok(Some(bytes)))
     }
 }

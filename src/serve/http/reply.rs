@@ -8,7 +8,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::super::content::{Content, Item, Missing, format_of};
+use super::super::content::{Content, Item, Missing};
+use super::super::format::format_of;
 use super::super::matchbox::{Answer, Body as MatchboxBody};
 use super::condition::{Follows, Version, follows, same_file};
 use super::range::{Wanted, wanted};
@@ -37,6 +38,14 @@ impl Piece {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File { left, .. } => *left,
+        }
+    }
+
+    /// Shortens it.
+    pub(super) fn limit(&mut self, length: u64) {
+        match self {
+            Self::Bytes(bytes) => bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX)),
+            Self::File { left, .. } => *left = length.min(*left),
         }
     }
 

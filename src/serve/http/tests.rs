@@ -59,7 +59,8 @@ fn request(line: &str) -> Request<()> {
 
 impl Bench {
     fn ask(&self, line: &str) -> Response<Outgoing> {
-        self.handler.answer("10.0.0.11:1234".parse().unwrap(), &request(line), Way::Memory, None)
+        let peer = Peer { from: "10.0.0.11:1234".parse().unwrap(), agreed: None, socket: None };
+        self.handler.answer(&peer, &request(line), Way::Memory).expect("no fault keeps it silent")
     }
 
     async fn bytes(response: Response<Outgoing>) -> Bytes {

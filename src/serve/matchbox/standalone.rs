@@ -88,7 +88,7 @@ pub fn serve_standalone(
             beside.spawn(rpc::serve(listener, tls, Arc::new(store), handler.context.events.clone()));
         }
         let mut running = JoinSet::new();
-        running.spawn(http::run(listener, handler, acceptor));
+        running.spawn(http::run(listener, handler, acceptor.map(tls::Acceptors::from)));
         while running.join_next().await.is_some() {}
         beside.shutdown().await;
     });

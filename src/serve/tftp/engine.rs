@@ -24,6 +24,7 @@ use super::packet::{self, HEAD, Packet, Request};
 use super::source::Source;
 use super::{Listener, refusal};
 use crate::event::TftpOutcome;
+use crate::lab::TftpFault;
 use crate::serve::segments::Segments;
 use crate::system::sockets::beside;
 
@@ -120,6 +121,8 @@ struct Outgoing {
     delivery: Delivery,
     /// The transfer of the same request that it ends when the client acknowledges this one.
     replaces: Option<u64>,
+    /// The first block that a fault loses, with all that follow; 0 is the OACK.
+    stall: Option<u64>,
 }
 
 /// Buffers that all transfers share.
@@ -245,7 +248,15 @@ impl Engine {
                 }
             }
         }
-        let opened = self.handler.open(from, &request.name, request.mode);
+        let fault = self.handler.fault(from);
+        if let Some(TftpFault::Error(code)) = fault {
+            self.handler.refuse(from, &request.name, request.mode, code);
+            return Err(packet::error(code, "an error"));
+        }
+        let opened = match fault {
+            Some(TftpFault::Missing) => self.handler.miss(from, &request.name, request.mode),
+            _ => self.handler.open(from, &request.name, request.mode),
+        };
         let Opened { source, size, mut delivery } = opened.map_err(|missing| refusal(&missing))?;
         if self.transfers.len() >= MOST_TRANSFERS {
             let unsure = self.transfers.iter().filter(|(_, transfer)| !transfer.machine.confirmed());
@@ -254,7 +265,20 @@ impl Engine {
             let busy = || packet::error(0, "too many transfers; try again later");
             self.finish(oldest.ok_or_else(busy)?, TftpOutcome::Vanished);
         }
-        let terms = agree(&request, self.listeners[listener].largest, Some(size));
+        let terms = {
+            let largest = self.listeners[listener].largest;
+            match &fault {
+                Some(TftpFault::Size(said)) => agree(&request, largest, Some(said.0.0)),
+                Some(TftpFault::NoOptions) => {
+                    agree(&Request { options: Vec::new(), ..request.clone() }, largest, Some(size))
+                }
+                _ => agree(&request, largest, Some(size)),
+            }
+        };
+        let stall = match fault {
+            Some(TftpFault::Stall(block)) => Some(u64::from(block)),
+            _ => None,
+        };
         let socket = beside(&self.listeners[listener].socket).and_then(|socket| {
             self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, self.next))?;
             Ok(socket)
@@ -276,6 +300,7 @@ impl Engine {
             source,
             delivery,
             replaces,
+            stall,
         };
         self.transfers.insert(self.next, transfer);
         self.by_client.insert((listener, from), self.next);
@@ -379,6 +404,9 @@ impl Drop for Outgoing {
 
 impl Outgoing {
     fn offer(&self) {
+        if self.stall == Some(0) {
+            return;
+        }
         // A lost packet is sent again.
         self.socket.send_to(&packet::options(&self.machine.terms().answer), self.client).ok();
     }
@@ -394,7 +422,14 @@ impl Outgoing {
         let read = self.source.read(at, &mut workbench.content[HEAD..HEAD + wanted])?;
         let (blocks, end) =
             if read == wanted { (most, None) } else { ((read / block) as u16 + 1, Some(at + read as u64)) };
-        workbench.send(&self.socket, self.client, first, usize::from(blocks), block, read);
+        let kept = self.stall.map_or(u64::from(blocks), |stall| stall.saturating_sub(first));
+        match usize::try_from(kept).unwrap_or(usize::MAX) {
+            0 => {}
+            kept if kept < usize::from(blocks) => {
+                workbench.send(&self.socket, self.client, first, kept, block, kept * block);
+            }
+            _ => workbench.send(&self.socket, self.client, first, usize::from(blocks), block, read),
+        }
         self.machine.went(first, blocks, end);
         Ok(())
     }

@@ -10,13 +10,16 @@ use std::sync::{Arc, Weak};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::super::clients::Clients;
-use super::super::content::{Content, ContentStore, Item, Missing, format_of};
+use super::super::content::{Content, ContentStore, Item, Missing};
 use super::super::context::Context;
 use super::super::failure::failed;
+use super::super::format::format_of;
 use super::super::transfer::Transfer;
-use super::packet::Mode;
+use super::packet::{ACCESS, Mode, NOT_FOUND};
 use super::source::Source;
 use crate::event::{Exchange, FileFormat, FileRole, Known, Service, TftpOutcome};
+use crate::lab::{FaultKind, TftpFault};
+use crate::name::NodeName;
 use crate::wire::format;
 
 /// Opens files for clients.
@@ -59,7 +62,8 @@ impl TftpHandler {
     /// Opens a path for a client. A failure is reported at once, a success when the delivery ends.
     pub(super) fn open(&mut self, from: SocketAddr, path: &[u8], mode: Mode) -> Result<Opened, Missing> {
         let mut delivery = self.delivery(from, path, mode);
-        match self.take(path, mode) {
+        let node = delivery.transfer.node.clone();
+        match self.take(node.as_ref(), path, mode) {
             Ok(Taken { source, size, role, format, rule }) => {
                 delivery.role = Some(role);
                 delivery.format = format;
@@ -83,6 +87,32 @@ impl TftpHandler {
                 Err(missing)
             }
         }
+    }
+
+    /// Returns what goes wrong with a request of a client, which counts.
+    pub(super) fn fault(&self, from: SocketAddr) -> Option<TftpFault> {
+        let node = self.context.clients.node(from.ip());
+        self.context.faults.strike(node.as_ref(), |kind| match kind {
+            FaultKind::Tftp(fault) => Some(fault.clone()),
+            _ => None,
+        })
+    }
+
+    /// Tells a client that there is no such file.
+    pub(super) fn miss(&mut self, from: SocketAddr, path: &[u8], mode: Mode) -> Result<Opened, Missing> {
+        let mut delivery = self.delivery(from, path, mode);
+        delivery.rule = Missing::Unknown.to_string();
+        delivery.tell(TftpOutcome::NotFound);
+        Err(Missing::Unknown)
+    }
+
+    /// Emits the event of a request that is answered with an error.
+    pub(super) fn refuse(&mut self, from: SocketAddr, path: &[u8], mode: Mode, code: u16) {
+        self.delivery(from, path, mode).tell(match code {
+            NOT_FOUND => TftpOutcome::NotFound,
+            ACCESS => TftpOutcome::Refused,
+            _ => TftpOutcome::Failed,
+        });
     }
 
     /// Returns a function that reads the run's clock in nanoseconds.
@@ -129,8 +159,9 @@ impl TftpHandler {
         }
     }
 
-    fn take(&mut self, path: &[u8], mode: Mode) -> Result<Taken, Missing> {
-        let Item { content, role, rule } = self.content.find(path)?;
+    fn take(&mut self, node: Option<&NodeName>, path: &[u8], mode: Mode) -> Result<Taken, Missing> {
+        let found = self.content.find(path);
+        let Item { content, role, rule } = self.content.spoil(node, &self.context.faults, found)?;
         match content {
             Content::Text(body) => {
                 let size = body.len() as u64;

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::{Outcome, Part, TrialFailure, kernel};
 use crate::config::Source;
 use crate::event::{self, Emitter, Kind, Known, StopState};
+use crate::fault::Faults;
 use crate::hint::chain;
 use crate::lab::{self, Lab, LabEnvironment};
 use crate::name::Bytes;
@@ -217,7 +218,9 @@ async fn start(
         }
     });
     let watches = FileWatches::new().map_err(|error| one_line(&error))?;
-    let started = Machine::start(plan, folder.to_owned(), BTreeMap::new(), spawner, &watches, events).await;
+    let started =
+        Machine::start(plan, folder.to_owned(), BTreeMap::new(), spawner, &watches, events, Faults::none())
+            .await;
     started.map_err(|error| one_line(&error))
 }
 

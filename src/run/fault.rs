@@ -1,0 +1,327 @@
+//! Faults, performed: those of links and of the power of nodes.
+//!
+//! Decides neither when nor how often: that are the rules in [`Faults`]. Services and machines ask those themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::executor::Site;
+use super::plug::{Plug, plugs};
+use crate::fault::Faults;
+use crate::hint::chain;
+use crate::lab::{Fault, FaultKind, LinkFault, MachineFault, PowerAction, TftpBackend, out_of_range};
+use crate::name::{NodeName, Trigger};
+use crate::node::NodeCommand;
+use crate::plan::{DhcpRole, Plan, ServicePlan, Step};
+use crate::system::impaired_link::Impairment;
+
+/// A client's order about faults.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultOrder {
+    /// Something goes wrong from now on.
+    Begin {
+        /// What goes wrong.
+        #[serde(rename = "do")]
+        kind: FaultKind,
+        /// How often; every time if `None`.
+        #[serde(default)]
+        times: Option<u32>,
+    },
+    /// All faults of the node end, also those of the lab file.
+    End,
+}
+
+/// Why an order about faults is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FaultRefusal {
+    pub(super) what: String,
+    pub(super) hint: &'static str,
+}
+
+/// What is done to a node because of a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FaultWork {
+    /// A command, once.
+    Command(NodeName, NodeCommand),
+    /// Its cables are disconnected, and connected again later.
+    DownFor(NodeName, Duration),
+    /// Its links are impaired from now on; not any more if `None`.
+    Impair(NodeName, Option<Impairment>),
+    /// The same, and no frame passes for a time.
+    Silence(NodeName, Option<Impairment>, Duration),
+}
+
+/// Performs faults.
+#[derive(Debug)]
+pub(super) struct FaultDesk {
+    faults: Faults,
+    /// What was done to the links of each node.
+    links: BTreeMap<NodeName, Links>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Links {
+    down: bool,
+    impairment: Option<Impairment>,
+}
+
+impl FaultDesk {
+    pub(super) fn new(faults: Faults) -> Self {
+        Self { faults, links: BTreeMap::new() }
+    }
+
+    /// Starts the faults that come after what has happened so far.
+    pub(super) fn begin(
+        &mut self,
+        happened: &BTreeSet<Trigger>,
+        plan: &Plan,
+        is_on: impl Fn(&NodeName) -> bool,
+    ) -> Vec<FaultWork> {
+        let begun = self.faults.begin(happened);
+        begun.iter().flat_map(|fault| self.start(fault, plan, &is_on)).collect()
+    }
+
+    /// Executes an order of a client.
+    pub(super) fn order(
+        &mut self,
+        node: &NodeName,
+        order: FaultOrder,
+        plan: &Plan,
+        is_on: impl Fn(&NodeName) -> bool,
+    ) -> Result<(Vec<Fault>, Vec<FaultWork>), FaultRefusal> {
+        match order {
+            FaultOrder::Begin { kind, times } => {
+                check(plan, node, &kind)?;
+                let fault = self.faults.add(vec![node.clone()], times, kind);
+                let work = self.start(&fault, plan, is_on);
+                Ok((vec![fault], work))
+            }
+            FaultOrder::End => {
+                let ended = self.faults.end(node);
+                Ok((ended, self.settle(node, false, plan)))
+            }
+        }
+    }
+
+    /// Returns what is done to a node that was powered on.
+    pub(super) fn powered_on(&mut self, node: &NodeName, plan: &Plan) -> Vec<FaultWork> {
+        self.settle(node, true, plan)
+    }
+
+    fn start(&mut self, fault: &Fault, plan: &Plan, is_on: impl Fn(&NodeName) -> bool) -> Vec<FaultWork> {
+        let mut all = Vec::new();
+        for node in fault.nodes.iter().filter(|node| is_on(node)) {
+            match &fault.kind {
+                FaultKind::Link(link) => {
+                    let is_timed = matches!(link, LinkFault::DownFor(_) | LinkFault::Silence(_));
+                    all.extend(self.settle(node, is_timed, plan));
+                }
+                FaultKind::Machine(MachineFault::PowerCut) => {
+                    let cut = |kind: &FaultKind| {
+                        matches!(kind, FaultKind::Machine(MachineFault::PowerCut)).then_some(())
+                    };
+                    if self.faults.strike(Some(node), cut).is_some() {
+                        let off = NodeCommand::Power(PowerAction::ForceOff);
+                        all.push(FaultWork::Command(node.clone(), off));
+                    }
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// Brings the links of a node into the state in which its faults want them. `anew`: faults that last for a time
+    /// begin again.
+    fn settle(&mut self, node: &NodeName, anew: bool, plan: &Plan) -> Vec<FaultWork> {
+        let standing = self.faults.standing(node, |kind| match kind {
+            FaultKind::Link(link) => Some(link.clone()),
+            _ => None,
+        });
+        let wanted = Links { down: standing.contains(&LinkFault::Down), impairment: impairment(&standing) };
+        let before = self.links.insert(node.clone(), wanted.clone()).unwrap_or_default();
+        let mut all = Vec::new();
+        if before.down != wanted.down {
+            let set = |plug: Plug| {
+                FaultWork::Command(node.clone(), NodeCommand::Link { nic: plug.nic, up: !wanted.down })
+            };
+            all.extend(plugs(plan, node).into_iter().map(set));
+        }
+        let down_for = |kind: &FaultKind| match kind {
+            FaultKind::Link(LinkFault::DownFor(time)) => Some(time.0.0),
+            _ => None,
+        };
+        let silence = |kind: &FaultKind| match kind {
+            FaultKind::Link(LinkFault::Silence(time)) => Some(time.0.0),
+            _ => None,
+        };
+        if let Some(strike) = anew.then(|| self.faults.strike(Some(node), down_for)).flatten() {
+            all.push(FaultWork::DownFor(node.clone(), strike));
+        }
+        match anew.then(|| self.faults.strike(Some(node), silence)).flatten() {
+            Some(strike) => all.push(FaultWork::Silence(node.clone(), wanted.impairment, strike)),
+            // The port of a host is a new one at each start.
+            None if before.impairment != wanted.impairment || (anew && wanted.impairment.is_some()) => {
+                all.push(FaultWork::Impair(node.clone(), wanted.impairment));
+            }
+            None => {}
+        }
+        all
+    }
+
+    /// Carries out work for faults. Returns why it failed.
+    pub(super) fn carry_out<S: Site>(
+        &self,
+        work: FaultWork,
+        plan: &Plan,
+        site: &Arc<S>,
+    ) -> impl Future<Output = Result<(), String>> + Send + use<S> {
+        let (site, faults) = (Arc::clone(site), self.faults.clone());
+        let node = match &work {
+            FaultWork::Command(node, _)
+            | FaultWork::DownFor(node, _)
+            | FaultWork::Impair(node, _)
+            | FaultWork::Silence(node, ..) => node.clone(),
+        };
+        let plugs = plugs(plan, &node);
+        async move {
+            match work {
+                FaultWork::Command(node, command) => command_to(&site, &node, command).await,
+                FaultWork::DownFor(node, time) => {
+                    for plug in &plugs {
+                        let down = NodeCommand::Link { nic: plug.nic.clone(), up: false };
+                        command_to(&site, &node, down).await?;
+                    }
+                    pass(time).await;
+                    let is_down =
+                        |kind: &FaultKind| matches!(kind, FaultKind::Link(LinkFault::Down)).then_some(());
+                    if !faults.standing(&node, is_down).is_empty() {
+                        return Ok(());
+                    }
+                    for plug in plugs {
+                        command_to(&site, &node, NodeCommand::Link { nic: plug.nic, up: true }).await?;
+                    }
+                    Ok(())
+                }
+                FaultWork::Impair(node, impairment) => site.impair(&node, &plugs, impairment).await,
+                FaultWork::Silence(node, after, time) => {
+                    let silent = Impairment { silence: time, ..after.unwrap_or_default() };
+                    site.impair(&node, &plugs, Some(silent)).await?;
+                    pass(time).await;
+                    site.impair(&node, &plugs, after).await
+                }
+            }
+        }
+    }
+}
+
+async fn command_to<S: Site>(site: &Arc<S>, node: &NodeName, command: NodeCommand) -> Result<(), String> {
+    let found = site.node(node).ok_or_else(|| format!("{node}: it was not started yet"))?;
+    let done = found.carry_out(command).await;
+    done.map(drop).map_err(|error| chain(&error))
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is waited for is that time passes")]
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// Returns what faults of a link do together; `None` if nothing.
+fn impairment(faults: &[LinkFault]) -> Option<Impairment> {
+    let mut all = Impairment::default();
+    for fault in faults {
+        match fault {
+            LinkFault::Loss(share) => all.loss = all.loss.max(*share),
+            LinkFault::Reorder(share) => all.reorder = all.reorder.max(*share),
+            LinkFault::Mtu(mtu) => all.largest = Some(all.largest.map_or(*mtu, |largest| largest.min(*mtu))),
+            LinkFault::Delay(time) => all.delay += time.0.0,
+            LinkFault::Down | LinkFault::DownFor(_) | LinkFault::Silence(_) => {}
+        }
+    }
+    (all != Impairment::default()).then_some(all)
+}
+
+/// Refuses a fault that would change nothing.
+fn check(plan: &Plan, node: &NodeName, kind: &FaultKind) -> Result<(), FaultRefusal> {
+    let refuse = |what: String, hint| Err(FaultRefusal { what, hint });
+    if let Some((what, hint)) = out_of_range(kind) {
+        return refuse(what, hint);
+    }
+    let is_host = plan.hosts.contains_key(node);
+    match kind {
+        FaultKind::Machine(MachineFault::Firmware(_)) => {
+            let what = "the firmware of a machine is chosen when the lab starts".to_owned();
+            return refuse(what, "write a [fault.NAME] into the lab file");
+        }
+        FaultKind::Machine(fault) if is_host && *fault != MachineFault::PowerCut => {
+            return refuse(format!("`{node}` is a host: it has no machine"), "use machine=power-cut");
+        }
+        FaultKind::Link(_) | FaultKind::Machine(_) => return Ok(()),
+        FaultKind::Dhcp(_)
+        | FaultKind::Tftp(_)
+        | FaultKind::Http(_)
+        | FaultKind::Dns(_)
+        | FaultKind::Tls(_)
+        | FaultKind::Payload(_) => {}
+    }
+    let services = plan.steps.iter().filter_map(|step| match step {
+        Step::Serve(service) => Some(service),
+        _ => None,
+    });
+    let plugs = plugs(plan, node);
+    let is_on = |service: &ServicePlan| plugs.iter().any(|plug| plug.bridge == service.interface);
+    let mut here = services.filter(|service| is_on(service) || service.relayed.iter().any(is_on));
+    if here.any(|service| fails(service, kind)) {
+        return Ok(());
+    }
+    let what = format!("the lab has no server for `{node}` that could fail in this way");
+    refuse(what, "servers of others are cut off with link=down or link.silence=60s")
+}
+
+/// Tells whether a service of the lab can fail in this way.
+fn fails(service: &ServicePlan, kind: &FaultKind) -> bool {
+    let serves_files = service.tftp != TftpBackend::Off || service.http.is_some() || service.https.is_some();
+    match kind {
+        FaultKind::Dhcp(_) => {
+            let roles = [DhcpRole::Server, DhcpRole::Proxy];
+            service.dhcp.as_ref().is_some_and(|dhcp| roles.contains(&dhcp.role))
+        }
+        FaultKind::Tftp(_) => service.tftp == TftpBackend::Builtin,
+        FaultKind::Http(_) => service.http.is_some() || service.https.is_some() || service.matchbox.is_some(),
+        FaultKind::Dns(_) => service.dns.port.is_some(),
+        FaultKind::Tls(_) => service.https.is_some(),
+        FaultKind::Payload(_) => serves_files,
+        FaultKind::Link(_) | FaultKind::Machine(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_a_link_add_up() {
+        let all = [
+            "link.loss=5",
+            "link.loss=10",
+            "link.mtu=1400",
+            "link.mtu=900",
+            "link.delay=20ms",
+            "link.delay=1s",
+        ];
+        let links = all.map(|fault| match crate::config::fault_kind(fault) {
+            Ok(FaultKind::Link(link)) => link,
+            other => panic!("{other:?}"),
+        });
+        let wanted = Impairment {
+            loss: 10,
+            largest: Some(900),
+            delay: Duration::from_millis(1020),
+            ..Impairment::default()
+        };
+        assert_eq!(impairment(&links), Some(wanted));
+        assert_eq!(impairment(&[LinkFault::Down]), None);
+    }
+}
