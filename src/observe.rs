@@ -41,7 +41,7 @@ use crate::event::{
     Ago, BootSources, BootedFrom, Event, Finding, Kind, Known, PowerCause, RunTime, Size, Source, Stage,
     StopState,
 };
-use crate::name::{ActionName, ExpectName, NodeName, ProcessName};
+use crate::name::{ActionName, ExpectName, FaultName, NodeName, ProcessName};
 
 /// The state of the lab as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,6 +244,35 @@ pub struct ActionView {
     /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+}
+
+/// A fault of one node that has begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultView {
+    /// The fault.
+    pub fault: FaultName,
+    /// The node or host.
+    pub node: NodeName,
+    /// What goes wrong.
+    pub what: String,
+    /// When it began.
+    pub began: RunTime,
+    /// How often it happened; never if it lasts.
+    pub struck: u64,
+    /// When it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<RunTime>,
+}
+
+impl fmt::Display for FaultView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}: {}", self.fault, self.node, self.what)?;
+        match self.struck {
+            0 => Ok(()),
+            1 => f.write_str(", once"),
+            times => write!(f, ", {times} times"),
+        }
+    }
 }
 
 /// The current state of one host.
@@ -472,6 +501,9 @@ pub struct Snapshot {
     /// Its actions, once started.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub actions: BTreeMap<ActionName, ActionView>,
+    /// What goes or went wrong on purpose, in the order in which it began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultView>,
     /// The node that each expectation last saw as the leader of its cluster.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub leaders: BTreeMap<ExpectName, NodeName>,
@@ -493,6 +525,7 @@ impl Snapshot {
             processes: BTreeMap::new(),
             hosts: BTreeMap::new(),
             actions: BTreeMap::new(),
+            faults: Vec::new(),
             leaders: BTreeMap::new(),
             exchanges: Exchanges::default(),
         }
@@ -515,6 +548,7 @@ impl Snapshot {
         }
         self.see(event.at, known);
         let Some(node) = &event.node else { return nothing };
+        self.see_fault(event.at, node, known);
         if let Some(host) = self.hosts.get_mut(node) {
             host.see(event.at, known);
             if self.addresses.apply(node, known) {
@@ -586,6 +620,26 @@ impl Snapshot {
     /// Returns the next instant at which time alone shows something.
     pub fn next_deadline(&self) -> Option<RunTime> {
         self.nodes.values().filter_map(NodeView::boot_settles).min()
+    }
+
+    /// Applies an event of a fault.
+    fn see_fault(&mut self, at: RunTime, of: &NodeName, known: &Known) {
+        match known {
+            Known::FaultBegan { fault, what } => {
+                let (fault, node, what) = (fault.clone(), of.clone(), what.clone());
+                self.faults.push(FaultView { fault, node, what, began: at, struck: 0, ended: None });
+            }
+            Known::FaultStruck { fault, .. } | Known::FaultEnded { fault } => {
+                let is_it = |view: &&mut FaultView| view.fault == *fault && view.node == *of;
+                let mut standing = self.faults.iter_mut().rev().filter(|view| view.ended.is_none());
+                match (standing.find(is_it), known) {
+                    (Some(view), Known::FaultStruck { .. }) => view.struck += 1,
+                    (Some(view), _) => view.ended = Some(at),
+                    (None, _) => {}
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Applies an event of the lab as a whole.

@@ -362,6 +362,7 @@ fn links_and_power_of_hosts_fail_on_purpose() {
     };
     let far = ping("");
     assert!(took(&far) >= 120.0, "60 ms there, and 60 ms back: {far}");
+    assert!(world.says(&["status"]).contains("  fault far on one: link.delay = \"60ms\"\n"));
     assert_eq!(world.says(&["fault", "one", "--end"]), "one: over: far\n");
     assert_eq!(world.says(&["fault", "one", "--end"]), "one has no fault\n");
     // A link that is sound again has its old port.
@@ -408,6 +409,8 @@ fn links_and_power_of_hosts_fail_on_purpose() {
         assert!(events.contains(line), "{line}: {events}");
     }
     assert_eq!(world.says(&["down"]), "lab lab is down\n");
+    let report = world.says(&["report"]);
+    assert!(report.contains("fault        cut on two: machine = \"power-cut\", once"), "{report}");
     world.home.assert_clean(Duration::from_secs(2), "after the lab");
 }
 

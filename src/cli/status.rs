@@ -181,6 +181,11 @@ fn text(status: &Status, width: usize) -> String {
         });
         parts.push(ports.collect());
     }
+    let faults = snapshot.faults.iter().filter(|fault| fault.ended.is_none());
+    let faults: String = faults.map(|fault| format!("  fault {fault}\n")).collect();
+    if !faults.is_empty() {
+        parts.push(faults);
+    }
     for (node, view) in &snapshot.nodes {
         let findings = view.findings.iter().take(SHOWN_FINDINGS);
         let findings: String = findings.map(|finding| report::finding(finding, width)).collect();

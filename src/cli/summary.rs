@@ -55,12 +55,14 @@ impl LabSummary {
     /// Creates the report of a lab that was left up.
     pub(super) fn of_status(&self, status: Status, run_dir: &Path) -> Report {
         let nodes = status.snapshot.nodes.iter();
+        let injected = status.snapshot.faults.clone();
         Report {
             accel: status.accel,
             ended: status.snapshot.now,
             exit: exit::MISSED,
             verdicts: status.verdicts,
             nodes: nodes.map(|(node, view)| (node.clone(), NodeReport::new(view, None))).collect(),
+            injected,
             ..self.blank(Some(run_dir))
         }
     }
@@ -79,6 +81,7 @@ impl LabSummary {
             verdicts: Vec::new(),
             nodes: BTreeMap::new(),
             actions: Vec::new(),
+            injected: Vec::new(),
             run_errors: Vec::new(),
             leaks: Vec::new(),
             parts: BTreeMap::from([("dryrack".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),

@@ -254,7 +254,7 @@ impl Transfer {
             (opcode::ERROR, code) => {
                 let outcome = match code {
                     Some(1) => TftpOutcome::NotFound,
-                    _ if self.sent == 0 => TftpOutcome::Refused,
+                    Some(2) => TftpOutcome::Refused,
                     _ => TftpOutcome::Failed,
                 };
                 return Next::Ends(outcome, message(&datagram.payload[2..]));

@@ -208,3 +208,31 @@ fn a_line_of_the_screen_is_seen_where_the_console_has_none() {
     assert_eq!(seen([console("boot:"), screen(&["PXELINUX", "boot: x"])]), "screen line `boot: x`");
     assert_eq!(seen([console("boot:"), screen(&["boot:"])]), "console line `boot:`");
 }
+
+#[test]
+fn faults_are_counted_until_they_are_over() {
+    let mut snapshot = Snapshot::new([]);
+    let name = || FaultName::new("broken").unwrap();
+    let began = || Known::FaultBegan { fault: name(), what: "http.status = 503".to_owned() };
+    let struck = || Known::FaultStruck { fault: name(), what: "http.status = 503".to_owned() };
+    for (at, (node, known)) in [
+        ("a", began()),
+        ("b", began()),
+        ("a", struck()),
+        ("a", struck()),
+        ("b", struck()),
+        ("a", Known::FaultEnded { fault: name() }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        snapshot.apply(&event(at as u64 * 1000, Some(node), known));
+    }
+    let shown: Vec<_> =
+        snapshot.faults.iter().map(|fault| (fault.to_string(), fault.ended.is_some())).collect();
+    let wanted = [
+        ("broken on a: http.status = 503, 2 times".to_owned(), true),
+        ("broken on b: http.status = 503, once".to_owned(), false),
+    ];
+    assert_eq!(shown, wanted);
+}

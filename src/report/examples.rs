@@ -96,6 +96,7 @@ pub(crate) fn met() -> Report {
         ],
         nodes: nodes.collect(),
         actions: Vec::new(),
+        injected: Vec::new(),
         run_errors: Vec::new(),
         leaks: Vec::new(),
         parts: BTreeMap::from([

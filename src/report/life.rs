@@ -1,4 +1,4 @@
-//! The life of a lab: expectations and actions in the order of their times.
+//! The life of a lab: expectations, actions and faults in the order of their times.
 
 use super::paragraph::paragraph;
 use super::{ActionReport, Report};
@@ -8,14 +8,15 @@ use crate::expect::{Outcome, Verdict};
 /// One entry, with its instant.
 type Entry = (RunTime, &'static str, String);
 
-/// Returns the life of a lab as text in a number of columns; empty if it has no actions.
+/// Returns the life of a lab as text in a number of columns; empty if it has neither actions nor faults.
 pub(super) fn life(report: &Report, width: usize) -> String {
-    if report.actions.is_empty() {
+    if report.actions.is_empty() && report.injected.is_empty() {
         return String::new();
     }
     let verdicts = report.verdicts.chunk_by(|one, next| one.expect == next.expect);
     let mut entries: Vec<Entry> = verdicts.flat_map(decided).collect();
     entries.extend(report.actions.iter().flat_map(acted));
+    entries.extend(report.injected.iter().map(|fault| (fault.began, "fault", fault.to_string())));
     entries.sort_by_key(|(at, ..)| *at);
     let mut lines = "  the life of the lab\n".to_owned();
     for (at, word, text) in &entries {

@@ -45,7 +45,7 @@ use crate::event::{Finding, RunTime, Stage};
 use crate::expect::Verdict;
 use crate::hint::{Hint, causes};
 use crate::name::{ActionName, LabName, NodeName};
-use crate::observe::{Booted, NodeView, ScreenShown, Sighting};
+use crate::observe::{Booted, FaultView, NodeView, ScreenShown, Sighting};
 use crate::plan::Accel;
 
 /// The version of the format of `report.json`.
@@ -79,6 +79,9 @@ pub struct Report {
     /// The result of each action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<ActionReport>,
+    /// What went wrong on purpose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub injected: Vec<FaultView>,
     /// Errors of the run itself.
     #[serde(rename = "errors", alias = "faults")]
     pub run_errors: Vec<RunError>,

@@ -35,6 +35,7 @@ pub(super) fn record(run_dir: &Path, plan: &Plan, started: Timestamp, error: &dy
         verdicts: fold.verdicts(),
         nodes: fold.node_reports(plan),
         actions: fold.action_reports(plan),
+        injected: Vec::new(),
         run_errors: vec![run_error],
         leaks: Vec::new(),
         parts: [("dryrack".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),

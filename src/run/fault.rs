@@ -147,7 +147,7 @@ impl FaultDesk {
             let set = |plug: Plug| {
                 FaultWork::Command(node.clone(), NodeCommand::Link { nic: plug.nic, up: !wanted.down })
             };
-            all.extend(plugs(plan, node).into_iter().map(set));
+            all.extend(plugs(plan, node).into_iter().filter(|plug| plug.up).map(set));
         }
         let down_for = |kind: &FaultKind| match kind {
             FaultKind::Link(LinkFault::DownFor(time)) => Some(time.0.0),
@@ -185,11 +185,12 @@ impl FaultDesk {
             | FaultWork::Impair(node, _)
             | FaultWork::Silence(node, ..) => node.clone(),
         };
-        let plugs = plugs(plan, &node);
+        let mut plugs = plugs(plan, &node);
         async move {
             match work {
                 FaultWork::Command(node, command) => command_to(&site, &node, command).await,
                 FaultWork::DownFor(node, time) => {
+                    plugs.retain(|plug| plug.up);
                     for plug in &plugs {
                         let down = NodeCommand::Link { nic: plug.nic.clone(), up: false };
                         command_to(&site, &node, down).await?;

@@ -371,6 +371,7 @@ fn finish(
         verdicts: fold.verdicts(),
         nodes: fold.node_reports(&request.plan),
         actions: fold.action_reports(&request.plan),
+        injected: fold.snapshot().faults.clone(),
         run_errors,
         leaks,
         parts,
