@@ -55,11 +55,19 @@ impl Faults {
         begun
     }
 
-    /// Adds a fault that begins now, under a name of its own.
-    pub fn add(&self, nodes: Vec<NodeName>, times: Option<u32>, kind: FaultKind) -> Fault {
-        let fault = self.rules().add(nodes, times, kind);
+    /// Adds a fault that begins now, or after something, under a name of its own.
+    pub fn add(
+        &self,
+        nodes: Vec<NodeName>,
+        after: Option<Trigger>,
+        times: Option<u32>,
+        kind: FaultKind,
+    ) -> Fault {
+        let fault = self.rules().add(nodes, after, times, kind);
         self.any.store(true, Ordering::Release);
-        self.tell_beginning(&fault);
+        if fault.after.is_none() {
+            self.tell_beginning(&fault);
+        }
         fault
     }
 

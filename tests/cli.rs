@@ -140,7 +140,7 @@ fn the_help_names_every_verb() {
       boot-next     Override what a node boots from at its next start
       media         Insert an image into a drive of a node, or eject it
       link          Set the link of a node's NIC up or down
-      fault         Let something go wrong with a node on purpose
+      fault         Let something go wrong with nodes on purpose
       screen        Type on the keyboard of a node, or print where a VNC viewer connects
       screenshot    Save a screenshot of a node as PNG, or print the text on its screen
       capture       Capture the frames of a network or a node, as pcapng for Wireshark; Ctrl-C ends the

@@ -144,6 +144,25 @@ impl UpWithArgs {
         find(locations, self.lab.as_deref())
     }
 
+    /// Finds the lab that has nodes, and returns them; `all` stands for all of its nodes.
+    pub(super) fn find_nodes(
+        &self,
+        nodes: &[NodeName],
+        locations: &Locations,
+    ) -> Result<(RegisteredLab, Vec<NodeName>), Stop> {
+        let meant = |status: &Status| match (nodes, missing(nodes, status)) {
+            (_, None) => Ok(nodes.to_vec()),
+            ([all], Some(_)) if all.as_str() == ALL => Ok(status.snapshot.nodes.keys().cloned().collect()),
+            (_, Some(stranger)) => Err(no_such_node(stranger, status)),
+        };
+        let names = title(nodes);
+        let what = match nodes {
+            [all] if all.as_str() == ALL => None,
+            _ => Some(names.as_str()),
+        };
+        self.find_where(what, meant, locations)
+    }
+
     /// Finds the lab that has these nodes: a wrong name is a command line error.
     pub(super) fn find_with(&self, nodes: &[NodeName], locations: &Locations) -> Result<RegisteredLab, Stop> {
         let has = |status: &Status| match missing(nodes, status) {
@@ -206,17 +225,7 @@ impl UpWithArgs {
 impl NodesArgs {
     /// Finds the lab that has the nodes, and returns them; `all` stands for all of its nodes.
     pub(super) fn find(&self, locations: &Locations) -> Result<(RegisteredLab, Vec<NodeName>), Stop> {
-        let meant = |status: &Status| match (&self.nodes[..], missing(&self.nodes, status)) {
-            (_, None) => Ok(self.nodes.clone()),
-            ([all], Some(_)) if all.as_str() == ALL => Ok(status.snapshot.nodes.keys().cloned().collect()),
-            (_, Some(stranger)) => Err(no_such_node(stranger, status)),
-        };
-        let nodes = title(&self.nodes);
-        let what = match &self.nodes[..] {
-            [all] if all.as_str() == ALL => None,
-            _ => Some(nodes.as_str()),
-        };
-        self.lab.find_where(what, meant, locations)
+        self.lab.find_nodes(&self.nodes, locations)
     }
 }
 

@@ -49,14 +49,21 @@ impl Rules {
         .collect()
     }
 
-    /// Adds a fault that has begun, under the first free name.
-    pub(super) fn add(&mut self, nodes: Vec<NodeName>, times: Option<u32>, kind: FaultKind) -> Fault {
+    /// Adds a fault, which has begun unless it comes after something, under the first free name.
+    pub(super) fn add(
+        &mut self,
+        nodes: Vec<NodeName>,
+        after: Option<Trigger>,
+        times: Option<u32>,
+        kind: FaultKind,
+    ) -> Fault {
         let is_free = |name: &FaultName| !self.0.iter().any(|rule| rule.fault.name == *name);
         let mut names = (1_u64..).filter_map(|number| FaultName::new(&format!("by-hand-{number}")).ok());
         let name = names.find(is_free).expect("there are more numbers than faults");
-        let fault = Fault { name, nodes, after: None, times, kind };
+        let has_begun = after.is_none();
+        let fault = Fault { name, nodes, after, times, kind };
         // The newest word counts.
-        self.0.insert(0, Rule { has_begun: true, ..Rule::new(fault.clone()) });
+        self.0.insert(0, Rule { has_begun, ..Rule::new(fault.clone()) });
         fault
     }
 
@@ -164,7 +171,7 @@ mod tests {
         let mut rules = Rules::new([fault("by-hand-1", None, None, DROP)].into_iter());
         rules.begin(&BTreeSet::new());
         let nak = FaultKind::Dhcp(DhcpFault::Nak);
-        let added = rules.add(vec![node("a")], Some(1), nak);
+        let added = rules.add(vec![node("a")], None, Some(1), nak);
         assert_eq!(added.name.to_string(), "by-hand-2");
         assert_eq!(struck(&mut rules, "a"), Some(("by-hand-2".to_owned(), true)));
         assert_eq!(struck(&mut rules, "a"), Some(("by-hand-1".to_owned(), false)));
@@ -172,6 +179,10 @@ mod tests {
         assert_eq!(ended.iter().map(|fault| fault.name.to_string()).collect::<Vec<_>>(), ["by-hand-1"]);
         assert_eq!(struck(&mut rules, "a"), None);
         assert_eq!(struck(&mut rules, "b"), Some(("by-hand-1".to_owned(), false)));
+        let later = rules.add(vec![node("a")], Some("loaded".parse().unwrap()), None, DROP);
+        assert_eq!((later.name.to_string().as_str(), struck(&mut rules, "a")), ("by-hand-3", None));
+        rules.begin(&BTreeSet::from(["loaded".parse().unwrap()]));
+        assert_eq!(struck(&mut rules, "a"), Some(("by-hand-3".to_owned(), false)));
     }
 
     #[test]

@@ -327,10 +327,19 @@ impl<S: Site> Director<'_, S> {
         };
         let answer = answer.map(|(faults, work)| {
             self.perform(work);
+            // What it comes after may have happened already.
+            self.begin_faults();
             faults.into_iter().map(|fault| fault.name).collect()
         });
         // The requester may be gone.
         reply.send(answer).ok();
+    }
+
+    /// Starts the faults whose time has come.
+    fn begin_faults(&mut self) {
+        let (happened, snapshot) = (&self.fold.progress().fired, self.fold.snapshot());
+        let work = self.faults.begin(happened, &self.request.plan, |node| is_on(snapshot, node));
+        self.perform(work);
     }
 
     /// Starts what is done because of faults.
@@ -401,9 +410,7 @@ impl<S: Site> Director<'_, S> {
                 _ => {}
             }
         }
-        let (happened, snapshot) = (&self.fold.progress().fired, self.fold.snapshot());
-        let work = self.faults.begin(happened, plan, |node| is_on(snapshot, node));
-        self.perform(work);
+        self.begin_faults();
         self.prober.set_wanted(self.fold.wanted());
         if self.fold.progress() != &*self.progress.borrow() {
             self.progress.send_replace(self.fold.progress().clone());

@@ -25,6 +25,9 @@ pub enum FaultOrder {
         /// What goes wrong.
         #[serde(rename = "do")]
         kind: FaultKind,
+        /// What it comes after; now if `None`.
+        #[serde(default)]
+        after: Option<Trigger>,
         /// How often; every time if `None`.
         #[serde(default)]
         times: Option<u32>,
@@ -92,10 +95,16 @@ impl FaultDesk {
         is_on: impl Fn(&NodeName) -> bool,
     ) -> Result<(Vec<Fault>, Vec<FaultWork>), FaultRefusal> {
         match order {
-            FaultOrder::Begin { kind, times } => {
+            FaultOrder::Begin { kind, after, times } => {
                 check(plan, node, &kind)?;
-                let fault = self.faults.add(vec![node.clone()], times, kind);
-                let work = self.start(&fault, plan, is_on);
+                if let Some(after) = &after {
+                    check_trigger(plan, after)?;
+                }
+                let fault = self.faults.add(vec![node.clone()], after, times, kind);
+                let work = match fault.after {
+                    None => self.start(&fault, plan, is_on),
+                    Some(_) => Vec::new(),
+                };
                 Ok((vec![fault], work))
             }
             FaultOrder::End => {
@@ -279,6 +288,28 @@ fn check(plan: &Plan, node: &NodeName, kind: &FaultKind) -> Result<(), FaultRefu
     }
     let what = format!("the lab has no server for `{node}` that could fail in this way");
     refuse(what, "servers of others are cut off with link=down or link.silence=60s")
+}
+
+/// Refuses what can never happen.
+fn check_trigger(plan: &Plan, after: &Trigger) -> Result<(), FaultRefusal> {
+    let (is_there, what, hint) = match after {
+        Trigger::Expect(name) => (
+            plan.expectations.contains_key(name),
+            format!("there is no expectation `{name}`"),
+            "`dryrack status` lists the expectations",
+        ),
+        Trigger::Action(name) => (
+            plan.actions.contains_key(name),
+            format!("there is no action `{name}`"),
+            "`dryrack plan` lists the actions",
+        ),
+        Trigger::Process(name) => (
+            plan.processes.contains(name),
+            format!("there is no process `{name}`"),
+            "`dryrack plan` lists the processes",
+        ),
+    };
+    if is_there { Ok(()) } else { Err(FaultRefusal { what, hint }) }
 }
 
 /// Tells whether a service of the lab can fail in this way.

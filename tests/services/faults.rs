@@ -17,7 +17,7 @@ use crate::{LAB, kernel, numbers};
 fn with_fault<T>(rack: &Rack, fault: &str, times: Option<u32>, meanwhile: impl FnOnce() -> T) -> T {
     let one = NodeName::new("one").unwrap();
     let kind = fault_kind(fault).unwrap_or_else(|(found, _)| panic!("{fault}: {found:?}"));
-    rack.faults.add(vec![one.clone()], times, kind);
+    rack.faults.add(vec![one.clone()], None, times, kind);
     let result = meanwhile();
     rack.faults.end(&one);
     result

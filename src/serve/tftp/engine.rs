@@ -251,7 +251,7 @@ impl Engine {
         let fault = self.handler.fault(from);
         if let Some(TftpFault::Error(code)) = fault {
             self.handler.refuse(from, &request.name, request.mode, code);
-            return Err(packet::error(code, "an error"));
+            return Err(packet::error(code, "request failed"));
         }
         let opened = match fault {
             Some(TftpFault::Missing) => self.handler.miss(from, &request.name, request.mode),
