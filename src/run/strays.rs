@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use super::executor::Failure;
 use crate::system::namespace;
 
@@ -33,10 +35,15 @@ fn end_once(is_ours: impl Fn(&Path) -> bool) -> io::Result<usize> {
         }
         killed += 1;
         if let Err(error) = namespace::ProcessId::of(pid).and_then(namespace::ProcessId::kill)
-            && error.kind() != io::ErrorKind::NotFound
+            && !has_ended(&error)
         {
             left.push(format!("process {pid}: {error}"));
         }
     }
     if left.is_empty() { Ok(killed) } else { Err(io::Error::other(left.join("; "))) }
+}
+
+/// Tells whether a process could not be killed because it has ended.
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
