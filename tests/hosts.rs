@@ -382,7 +382,12 @@ fn links_and_power_of_hosts_fail_on_purpose() {
     wait_for("a silent link", Duration::from_secs(20), || (!passes("")).then_some(()));
     assert_eq!(world.says(&["fault", "one", "--end"]), "one: over: by-hand-2, by-hand-1\n");
     wait_for("a link", Duration::from_secs(20), || passes("").then_some(()));
-    assert_eq!(world.says(&["fault", "one", "link=down"]), "one: link = \"down\" from now on (by-hand-3)\n");
+    // What would last for an hour ends with its fault.
+    assert!(world.says(&["fault", "one", "link.silence=1h"]).contains("link.silence = \"1h\" from now on"));
+    wait_for("silence", Duration::from_secs(20), || (!passes("")).then_some(()));
+    world.says(&["fault", "one", "--end"]);
+    wait_for("a link", Duration::from_secs(20), || passes("").then_some(()));
+    assert_eq!(world.says(&["fault", "one", "link=down"]), "one: link = \"down\" from now on (by-hand-4)\n");
     wait_for("no link", Duration::from_secs(20), || (!passes("")).then_some(()));
     world.says(&["fault", "one", "--end"]);
     wait_for("a link", Duration::from_secs(20), || passes("").then_some(()));
@@ -404,7 +409,7 @@ fn links_and_power_of_hosts_fail_on_purpose() {
     let after = ["fault", "one", "two", "link.mtu=1400", "--after", "pulled"];
     assert_eq!(
         world.says(&after),
-        "one: link.mtu = 1400 after pulled (by-hand-4)\ntwo: link.mtu = 1400 after pulled (by-hand-5)\n"
+        "one: link.mtu = 1400 after pulled (by-hand-5)\ntwo: link.mtu = 1400 after pulled (by-hand-6)\n"
     );
     // The power of a host fails once something has happened.
     let command = ["exec", "--", "touch", "pulled"];
@@ -417,7 +422,7 @@ fn links_and_power_of_hosts_fail_on_purpose() {
         "far: link.delay = \"60ms\" from now on",
         "far: over",
         "cut: machine = \"power-cut\"",
-        "by-hand-4: link.mtu = 1400 from",
+        "by-hand-5: link.mtu = 1400 from",
     ] {
         assert!(events.contains(line), "{line}: {events}");
     }

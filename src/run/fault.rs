@@ -3,7 +3,7 @@
 //! Decides neither when nor how often: that are the rules in [`Faults`]. Services and machines ask those themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::executor::Site;
@@ -62,17 +62,40 @@ pub(super) struct FaultDesk {
     faults: Faults,
     /// What was done to the links of each node.
     links: BTreeMap<NodeName, Links>,
+    /// How often something that lasts for a time was begun or ended: what was begun earlier ends nothing any more.
+    turns: Turns,
+}
+
+/// A number for each node, which work in progress reads.
+#[derive(Debug, Clone, Default)]
+struct Turns(Arc<Mutex<BTreeMap<NodeName, u64>>>);
+
+impl Turns {
+    fn of(&self, node: &NodeName) -> u64 {
+        self.numbers().get(node).copied().unwrap_or_default()
+    }
+
+    fn next(&self, node: &NodeName) {
+        *self.numbers().entry(node.clone()).or_default() += 1;
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, BTreeMap<NodeName, u64>> {
+        // After a panic the numbers are still consistent: each change is a single addition.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Links {
     down: bool,
     impairment: Option<Impairment>,
+    /// Whether something that lasts for a time was begun.
+    timed: bool,
 }
 
 impl FaultDesk {
     pub(super) fn new(faults: Faults) -> Self {
-        Self { faults, links: BTreeMap::new() }
+        Self { faults, links: BTreeMap::new(), turns: Turns::default() }
     }
 
     /// Starts the faults that come after what has happened so far.
@@ -109,7 +132,8 @@ impl FaultDesk {
             }
             FaultOrder::End => {
                 let ended = self.faults.end(node);
-                Ok((ended, self.settle(node, false, plan)))
+                let work = self.settle(node, false, plan);
+                Ok((ended, work.into_iter().chain(self.end_timed(node, plan)).collect()))
             }
         }
     }
@@ -149,7 +173,9 @@ impl FaultDesk {
             FaultKind::Link(link) => Some(link.clone()),
             _ => None,
         });
-        let wanted = Links { down: standing.contains(&LinkFault::Down), impairment: impairment(&standing) };
+        let timed = self.links.get(node).is_some_and(|links| links.timed);
+        let wanted =
+            Links { timed, down: standing.contains(&LinkFault::Down), impairment: impairment(&standing) };
         let before = self.links.insert(node.clone(), wanted.clone()).unwrap_or_default();
         let mut all = Vec::new();
         if before.down != wanted.down {
@@ -166,11 +192,15 @@ impl FaultDesk {
             FaultKind::Link(LinkFault::Silence(time)) => Some(time.0.0),
             _ => None,
         };
-        if let Some(strike) = anew.then(|| self.faults.strike(Some(node), down_for)).flatten() {
-            all.push(FaultWork::DownFor(node.clone(), strike));
+        let down_for = anew.then(|| self.faults.strike(Some(node), down_for)).flatten();
+        let silence = anew.then(|| self.faults.strike(Some(node), silence)).flatten();
+        if down_for.is_some() || silence.is_some() {
+            self.turns.next(node);
+            self.links.entry(node.clone()).or_default().timed = true;
         }
-        match anew.then(|| self.faults.strike(Some(node), silence)).flatten() {
-            Some(strike) => all.push(FaultWork::Silence(node.clone(), wanted.impairment, strike)),
+        all.extend(down_for.map(|time| FaultWork::DownFor(node.clone(), time)));
+        match silence {
+            Some(time) => all.push(FaultWork::Silence(node.clone(), wanted.impairment, time)),
             // The port of a host is a new one at each start.
             None if before.impairment != wanted.impairment || (anew && wanted.impairment.is_some()) => {
                 all.push(FaultWork::Impair(node.clone(), wanted.impairment));
@@ -178,6 +208,16 @@ impl FaultDesk {
             None => {}
         }
         all
+    }
+
+    /// Ends what still lasts for a time on the links of a node.
+    fn end_timed(&mut self, node: &NodeName, plan: &Plan) -> Vec<FaultWork> {
+        let Some(links) = self.links.get_mut(node).filter(|links| links.timed) else { return Vec::new() };
+        links.timed = false;
+        self.turns.next(node);
+        let up = |plug: Plug| FaultWork::Command(node.clone(), NodeCommand::Link { nic: plug.nic, up: true });
+        let ups = plugs(plan, node).into_iter().filter(|plug| plug.up).map(up);
+        ups.chain([FaultWork::Impair(node.clone(), None)]).collect()
     }
 
     /// Carries out work for faults. Returns why it failed.
@@ -195,6 +235,7 @@ impl FaultDesk {
             | FaultWork::Silence(node, ..) => node.clone(),
         };
         let mut plugs = plugs(plan, &node);
+        let (turns, turn) = (self.turns.clone(), self.turns.of(&node));
         async move {
             match work {
                 FaultWork::Command(node, command) => command_to(&site, &node, command).await,
@@ -207,7 +248,7 @@ impl FaultDesk {
                     pass(time).await;
                     let is_down =
                         |kind: &FaultKind| matches!(kind, FaultKind::Link(LinkFault::Down)).then_some(());
-                    if !faults.standing(&node, is_down).is_empty() {
+                    if turns.of(&node) != turn || !faults.standing(&node, is_down).is_empty() {
                         return Ok(());
                     }
                     for plug in plugs {
@@ -220,6 +261,9 @@ impl FaultDesk {
                     let silent = Impairment { silence: time, ..after.unwrap_or_default() };
                     site.impair(&node, &plugs, Some(silent)).await?;
                     pass(time).await;
+                    if turns.of(&node) != turn {
+                        return Ok(());
+                    }
                     site.impair(&node, &plugs, after).await
                 }
             }

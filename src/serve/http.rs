@@ -206,11 +206,10 @@ impl HttpHandler {
         let uri = request.uri();
         let node = self.context.clients.node(from.ip());
         let is_tls = agreed.is_some();
-        let strike = self.context.faults.strike(node.as_ref(), |kind| match kind {
+        let fault = self.context.faults.strike(node.as_ref(), |kind| match kind {
             FaultKind::Http(fault) => fault::applies(fault, request.headers(), is_tls).then(|| fault.clone()),
             _ => None,
         });
-        let fault = strike;
         if fault == Some(HttpFault::Silent) {
             return None;
         }

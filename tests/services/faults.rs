@@ -104,6 +104,8 @@ fn curl_is_answered_wrongly() {
         assert!(reset.starts_with("56 200 "), "{reset}");
         assert_eq!(get("http=silent", None, &[KERNEL]), "28 000 0");
         assert_eq!(get("http=wrong-length", None, &[KERNEL]), format!("0 200 {}", all / 2));
+        let head = with_fault(&rack, "http=wrong-length", None, || one.run("curl", &["-sS", "-I", KERNEL]));
+        assert!(head.contains(&format!("Content-Length: {}\r\n", all / 2)), "{head}");
         assert_eq!(get("http=no-ranges", None, &["-r", "0-99", KERNEL]), format!("0 200 {all}"));
         assert_eq!(get("http=no-ranges", None, &[KERNEL]), format!("0 200 {all}"));
         let slow = get("http.slow=100kB", None, &[KERNEL]);
