@@ -254,10 +254,12 @@ impl Boot {
             self.suspects.entry(index).or_default().barred = true;
         }
         for (index, pattern) in CATALOGUE.screen.of(line) {
+            let entry = &CATALOGUE.entries[index];
             let suspect = self.suspects.entry(index).or_default();
-            if !suspect.screen {
+            let is_early = entry.screen_last && suspect.network < entry.network.len();
+            if !suspect.screen && !is_early {
                 suspect.screen = true;
-                suspect.captured(&CATALOGUE.entries[index].screen[pattern], line);
+                suspect.captured(&entry.screen[pattern], line);
                 suspect.evidence.push(evidence(event, Channel::Screen, line.trim()));
                 touched.insert(index);
             }

@@ -68,6 +68,9 @@ pub struct Entry {
     /// Whether what is on the screen shows it alone.
     #[serde(default = "yes")]
     pub(super) screen_alone: bool,
+    /// Whether a line counts only after all that is seen on the network.
+    #[serde(default)]
+    pub(super) screen_last: bool,
     /// Whether its signs are searched in all boots of a machine together.
     #[serde(default)]
     pub(super) across_boots: bool,

@@ -306,6 +306,16 @@ fn healthy_boots_have_no_finding() {
                 snponly(),
             ],
         ),
+        // The disk is first in the boot order, and blank.
+        boot(
+            Stage::Loader,
+            bios(),
+            [
+                screen(&["Boot failed: not a bootable disk"]),
+                leases(IPXE, "http://10.0.0.2/boot.ipxe"),
+                vec![web("/boot.ipxe", 200, FileRole::Script)],
+            ],
+        ),
         boot(Stage::Os, uefi(), [leases(UEFI, "x.efi"), vec![reply(SYSTEM, "request", "nak", "", 2)]]),
     ];
     for (index, boot) in boots.iter().enumerate() {

@@ -31,6 +31,8 @@ HEALTHY = [
     ("quickstart", False),
     ("https", False),
     ("grub", False),
+    # Their disks are blank, and first in the boot order.
+    ("image", False),
 ]
 
 
