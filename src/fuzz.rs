@@ -7,6 +7,7 @@ mod ignition;
 mod lab;
 pub(crate) mod script;
 
+use crate::bmc::fuzz as bmc;
 use crate::capture::read::fuzz as capture;
 use crate::dissect::fuzz as dissect;
 use crate::import::fuzz as import;
@@ -52,6 +53,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "matchbox", run: serve::matchbox },
     Target { name: "pcap", run: capture::pcap },
     Target { name: "import", run: import::file },
+    Target { name: "ipmi", run: bmc::datagrams },
+    Target { name: "ipmi_command", run: bmc::commands },
 ];
 
 /// Runs a target on an input.

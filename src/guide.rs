@@ -18,6 +18,7 @@ guides! {
     installs = "installs",
     media = "media",
     boot_paths = "boot-paths",
+    bmc = "bmc",
     matchbox = "matchbox",
     processes = "processes",
     hosts = "hosts",

@@ -12,6 +12,7 @@ pub mod hint;
 pub mod matchbox;
 pub mod name;
 
+pub mod bmc;
 pub mod config;
 pub mod diagnose;
 #[cfg(not(fuzzing))]

@@ -470,6 +470,7 @@ impl NodeView {
             | Known::FaultBegan { .. }
             | Known::FaultStruck { .. }
             | Known::FaultEnded { .. }
+            | Known::BmcLogged { .. }
             | Known::Commanded { .. } => {}
         }
     }
@@ -760,6 +761,7 @@ impl Snapshot {
             | Known::FaultBegan { .. }
             | Known::FaultStruck { .. }
             | Known::FaultEnded { .. }
+            | Known::BmcLogged { .. }
             | Known::Commanded { .. } => {}
         }
     }

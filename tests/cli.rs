@@ -138,6 +138,8 @@ fn the_help_names_every_verb() {
       power         Power nodes on or off, cycle or reset them
       boot          Override what nodes boot from, once or at every start
       boot-next     Override what a node boots from at its next start
+      bmc           Speak to a BMC by IPMI over LAN: of a node in a lab, or of any machine
+      bmc-list      Print the BMCs of a lab for a program that uses them
       media         Insert an image into a drive of a node, or eject it
       link          Set the link of a node's NIC up or down
       fault         Let something go wrong with nodes on purpose
@@ -501,6 +503,7 @@ fn guides_are_listed_and_printed() {
     installs         Installs
     media            Media
     boot-paths       Boot paths
+    bmc              A BMC for your lab
     matchbox         matchbox
     processes        Processes
     hosts            Run your own servers
@@ -520,7 +523,7 @@ fn guides_are_listed_and_printed() {
     assert_snapshot!(check(&home, &["guide", "labs"]), @"
     --- stderr
     error: invalid value 'labs' for '[TOPIC]'
-      [possible values: lab-file, networks, images, installs, media, boot-paths, matchbox, processes, hosts, expectations, kubernetes, lives, findings, faults, ci, without-root, traces, import, troubleshooting]
+      [possible values: lab-file, networks, images, installs, media, boot-paths, bmc, matchbox, processes, hosts, expectations, kubernetes, lives, findings, faults, ci, without-root, traces, import, troubleshooting]
 
       tip: a similar value exists: 'lab-file'
 
@@ -1189,4 +1192,135 @@ fn a_report_is_as_wide_as_the_terminal() {
     };
     let (narrow, wide) = (widest(70), widest(200));
     assert!((50..=70).contains(&narrow) && (97..=200).contains(&wide), "{narrow} {wide}");
+}
+
+#[test]
+fn other_programs_are_told_the_bmcs_of_a_lab() {
+    let home = Home::new();
+    let text = r#"
+dryrack = 1
+name = "racked"
+network.lan.address = "10.0.2.1/24"
+network.mgmt = { address = "10.0.3.1/24", dhcp = "off", bmc = {} }
+profile.tiny.kernel = "image:tiny/kernel"
+
+[node.a]
+profile = "tiny"
+nic.lan = {}
+
+[node.b]
+firmware = "uefi"
+memory = "1GiB"
+profile = "tiny"
+nic.lan = {}
+bmc = { address = "10.0.3.12", user = "root", password = { env = "BMC_PASSWORD" } }
+"#;
+    let racked = home.lab("racked", text);
+    let bare = home.lab("bare", "dryrack = 1\nname = \"bare\"\nnetwork.lan.address = \"10.0.2.1/24\"\nnode.a.disk.root = { size = \"1GiB\" }\nnode.a.boot = [\"disk\"]\n");
+    let list = |format: &str| check(&home, &["bmc-list", racked.to_str().unwrap(), "--format", format]);
+    assert_snapshot!(list("csv"), @r#"
+    node,bmc,port,user,mac,firmware,cpus,memory-mib
+    a,10.0.3.10,623,"admin",52:54:00:b2:2c:6b,bios,1,512
+    b,10.0.3.12,623,"root",52:54:00:ee:d7:91,uefi,1,1024
+    "#);
+    assert_snapshot!(list("baremetalhost"), @r#"
+    # kubectl create secret generic a-bmc --from-literal=username='admin' --from-literal=password="$(cat "$DRYRACK_BMC_PASSWORD_FILE")"
+    # kubectl create secret generic b-bmc --from-literal=username='root' --from-literal=password="$BMC_PASSWORD"
+    apiVersion: metal3.io/v1alpha1
+    kind: BareMetalHost
+    metadata:
+      name: a
+    spec:
+      online: false
+      bootMACAddress: "52:54:00:b2:2c:6b"
+      bootMode: legacy
+      bmc:
+        address: ipmi://10.0.3.10
+        credentialsName: a-bmc
+    ---
+    apiVersion: metal3.io/v1alpha1
+    kind: BareMetalHost
+    metadata:
+      name: b
+    spec:
+      online: false
+      bootMACAddress: "52:54:00:ee:d7:91"
+      bootMode: UEFI
+      bmc:
+        address: ipmi://10.0.3.12
+        credentialsName: b-bmc
+    "#);
+    assert_snapshot!(list("maas"), @r#"
+    maas "$PROFILE" machines create hostname=a architecture=amd64 \
+      mac_addresses=52:54:00:b2:2c:6b \
+      power_type=ipmi power_parameters_power_driver=LAN_2_0 power_parameters_power_boot_type=auto \
+      power_parameters_cipher_suite_id=17 power_parameters_power_address=10.0.3.10 \
+      power_parameters_power_user='admin' \
+      power_parameters_power_pass="$(cat "$DRYRACK_BMC_PASSWORD_FILE")"
+    maas "$PROFILE" machines create hostname=b architecture=amd64 \
+      mac_addresses=52:54:00:ee:d7:91 \
+      power_type=ipmi power_parameters_power_driver=LAN_2_0 power_parameters_power_boot_type=efi \
+      power_parameters_cipher_suite_id=17 power_parameters_power_address=10.0.3.12 \
+      power_parameters_power_user='root' \
+      power_parameters_power_pass="$BMC_PASSWORD"
+    "#);
+    assert_snapshot!(list("tinkerbell"), @r#"
+    # kubectl create secret generic a-bmc --from-literal=username='admin' --from-literal=password="$(cat "$DRYRACK_BMC_PASSWORD_FILE")"
+    # kubectl create secret generic b-bmc --from-literal=username='root' --from-literal=password="$BMC_PASSWORD"
+    apiVersion: bmc.tinkerbell.org/v1alpha1
+    kind: Machine
+    metadata:
+      name: a
+    spec:
+      connection:
+        host: 10.0.3.10
+        port: 623
+        insecureTLS: true
+        authSecretRef:
+          name: a-bmc
+          namespace: default
+        providerOptions:
+          ipmitool:
+            cipherSuite: "17"
+    ---
+    apiVersion: bmc.tinkerbell.org/v1alpha1
+    kind: Machine
+    metadata:
+      name: b
+    spec:
+      connection:
+        host: 10.0.3.12
+        port: 623
+        insecureTLS: true
+        authSecretRef:
+          name: b-bmc
+          namespace: default
+        providerOptions:
+          ipmitool:
+            cipherSuite: "17"
+    "#);
+    assert_snapshot!(check(&home, &["bmc-list", bare.to_str().unwrap()]), @"
+    --- stderr
+    error: no node of bare has a BMC
+
+    hint: give nodes one: `bmc = {}` in `[network.NAME]` or `[node.NAME]`
+    --- exit code 2
+    ");
+}
+
+#[test]
+fn a_bmc_needs_an_address_and_a_password() {
+    let home = Home::new();
+    assert_snapshot!(check(&home, &["bmc", "127.0.0.1:1", "status"]), @"
+    --- stderr
+    error: there is no password
+
+    hint: set --password-file, or DRYRACK_BMC_PASSWORD_FILE
+    --- exit code 2
+    ");
+    assert_snapshot!(check(&home, &["bmc", "127.0.0.1:1", "status", "-p", "none"]), @"
+    --- stderr
+    error: cannot read the password in `none`: No such file or directory (os error 2)
+    --- exit code 2
+    ");
 }

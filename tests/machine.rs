@@ -53,6 +53,7 @@ fn node() -> Node {
         qemu: QemuExtras::default(),
         seed: Seed::None,
         options: BTreeMap::new(),
+        bmc: None,
     }
 }
 

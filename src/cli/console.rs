@@ -16,7 +16,7 @@ use super::runtime::block_on;
 use crate::name::NodeName;
 use crate::report::exit;
 use crate::run::Locations;
-use crate::run::client::{Client, ClientError, Console};
+use crate::run::client::Client;
 
 /// The byte of Ctrl-], which detaches.
 const LEAVE: u8 = 0x1d;
@@ -61,7 +61,7 @@ pub(super) struct Args {
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// The user detached.
     Left,
     /// The lab ended.
@@ -74,40 +74,38 @@ enum End {
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let up = args.lab.find_with(std::slice::from_ref(&args.node), locations)?;
     let client = Client::new(&up.socket);
-    let ended = block_on(async {
-        let console = client.console(&args.node).await.map_err(ConsoleError::Client)?;
-        attach(console, &args.node).await.map_err(ConsoleError::Terminal)
-    })?;
-    let ended = ended.map_err(|failure| match failure {
-        ConsoleError::Client(error) => Stop::host(&error),
-        ConsoleError::Terminal(error) => {
-            Stop::new(exit::UNFIT, format!("cannot use this terminal: {error}"), None::<String>)
+    block_on(async {
+        let console = client.console(&args.node).await.map_err(|error| Stop::host(&error))?;
+        let name = args.node.as_str();
+        ended(attach(console.stream, name).await, name)
+    })?
+}
+
+/// Says how a session ended, and returns the exit code.
+pub(super) fn ended(end: io::Result<End>, name: &str) -> Result<u8, Stop> {
+    match end {
+        Ok(End::Left) => output::note(&format!("left {name}")),
+        Ok(End::Gone) => output::note(&format!("the console of {name} was closed")),
+        Ok(End::Interrupted) => return Ok(exit::INTERRUPTED),
+        Err(error) => {
+            return Err(Stop::new(exit::UNFIT, format!("cannot use this terminal: {error}"), None::<String>));
         }
-    })?;
-    match ended {
-        End::Left => output::note(&format!("left {}", args.node)),
-        End::Gone => output::note(&format!("the console of {} was closed", args.node)),
-        End::Interrupted => return Ok(exit::INTERRUPTED),
     }
     Ok(exit::MET)
 }
 
-enum ConsoleError {
-    Client(ClientError),
-    Terminal(io::Error),
-}
-
-async fn attach(console: Console, node: &NodeName) -> io::Result<End> {
+/// Connects the terminal with a console, until the user detaches or the console ends.
+pub(super) async fn attach(stream: impl AsyncRead + AsyncWrite, name: &str) -> io::Result<End> {
     let terminal = io::stdin().is_terminal();
     if terminal {
-        output::note(&format!("attached to {node}; Ctrl-] detaches"));
+        output::note(&format!("attached to {name}; Ctrl-] detaches"));
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     // The guard restores the terminal on every return.
     let raw = terminal.then(Raw::enter).transpose()?;
     let mut shown = tokio::io::stdout();
-    let talk = Box::pin(talk(console.stream, tokio::io::stdin(), &mut shown));
+    let talk = Box::pin(talk(stream, tokio::io::stdin(), &mut shown));
     let signals = std::pin::pin!(async {
         let (terminate, hang_up) = (std::pin::pin!(terminate.recv()), std::pin::pin!(hang_up.recv()));
         futures_util::future::select(terminate, hang_up).await;

@@ -4,6 +4,8 @@
 
 mod artifacts;
 mod blueprint;
+mod bmc;
+mod bmc_list;
 mod boot;
 mod capture;
 mod check;
@@ -120,6 +122,8 @@ enum Verb {
     Power(power::Args),
     Boot(boot::Args),
     BootNext(boot::NextArgs),
+    Bmc(bmc::Args),
+    BmcList(bmc_list::Args),
     Media(media::Args),
     Link(link::Args),
     Fault(fault::Args),
@@ -207,6 +211,8 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::Test(args) => test::run(args, locations),
         Verb::Console(args) => console::run(&args, locations),
         Verb::Power(args) => power::run(&args, locations),
+        Verb::Bmc(args) => bmc::run(&args),
+        Verb::BmcList(args) => bmc_list::run(&args, locations),
         Verb::Boot(args) => boot::run(&args, locations),
         Verb::BootNext(args) => boot::run_next(&args, locations),
         Verb::Media(args) => media::run(&args, locations),

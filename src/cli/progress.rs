@@ -173,6 +173,7 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::Probed { .. }
         | Known::Judged { .. }
         | Known::FaultStruck { .. }
+        | Known::BmcLogged { .. }
         | Known::Commanded { .. } => false,
     }
 }

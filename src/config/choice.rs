@@ -9,6 +9,7 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::json;
 
+use super::bmc::{RawBmc, RawBmcSettings};
 use super::raw::{
     RawBoot, RawCapture, RawCaptureFile, RawDhcp, RawDhcpRelay, RawDhcpServer, RawDns, RawDnsService,
     RawHttpService, RawHttpSettings, RawNoCloud, RawOption, RawScalar, RawSeed, RawStart, RawUpstream,
@@ -79,6 +80,16 @@ where
 impl<'de> Deserialize<'de> for RawHttpService {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let service = service(from, "\"on\", \"off\", or a table like { port = 8080 }")?;
+        Ok(match service {
+            Service::Off => Self::Off,
+            Service::On(settings) => Self::On(settings),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawBmc {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let service = service(from, "\"on\", \"off\", or a table like { address = \"10.0.3.11\" }")?;
         Ok(match service {
             Service::Off => Self::Off,
             Service::On(settings) => Self::On(settings),
@@ -283,6 +294,16 @@ impl JsonSchema for RawHttpService {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         service_schema(generator.subschema_for::<RawHttpSettings>())
+    }
+}
+
+impl JsonSchema for RawBmc {
+    fn schema_name() -> Cow<'static, str> {
+        "bmc".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        service_schema(generator.subschema_for::<RawBmcSettings>())
     }
 }
 

@@ -10,6 +10,7 @@
 mod action;
 mod alternatives;
 mod architecture;
+mod bmc;
 mod certificate;
 mod choice;
 mod expect;
@@ -38,6 +39,7 @@ use overlay::{Kind, Layer};
 pub use action::*;
 pub use alternatives::*;
 pub use architecture::{ARCHITECTURES, Architecture, architecture, architecture_names};
+pub use bmc::{RawBmc, RawBmcSettings, RawNetworkBmcs};
 pub use certificate::RawCertificate;
 pub use expect::*;
 pub use fault::*;

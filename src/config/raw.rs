@@ -16,6 +16,7 @@ use super::alternatives::{
     RawLink, RelayAgent, Restart, Switch, TftpBackend, Tpm, UnknownClients, Via,
 };
 use super::architecture;
+use super::bmc::{RawBmc, RawNetworkBmcs};
 use super::expect::{RawExpect, RawHttp};
 use super::fault::RawFault;
 use super::secret::RawSecret;
@@ -187,6 +188,9 @@ pub struct RawNetwork {
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub nat: Field<bool>,
+    /// Gives each node a BMC on this network: a management network. Default: none.
+    #[serde(default)]
+    pub bmc: Field<RawNetworkBmcs>,
     /// Whether services run that no other key of the network speaks of: `"off"` leaves the ports to servers of your own.
     /// A key of a service (`dhcp = "server"`) switches that one on again. Default: on.
     #[serde(default)]
@@ -725,6 +729,9 @@ pub struct RawNode {
     /// What the lab file has no word for: further arguments of QEMU.
     #[serde(default)]
     pub qemu: Field<RawQemu>,
+    /// Its BMC, by which others power it on and off and say what it boots. Default: none, or as `network.NAME.bmc` says.
+    #[serde(default)]
+    pub bmc: Field<RawBmc>,
     /// How cloud-init is seeded. Default: nocloud if a disk has a source, else none.
     #[serde(default)]
     pub seed: Field<RawSeed>,

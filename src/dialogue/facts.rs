@@ -240,6 +240,7 @@ impl Fact {
             | Known::FaultBegan { .. }
             | Known::FaultStruck { .. }
             | Known::FaultEnded { .. }
+            | Known::BmcLogged { .. }
             | Known::Commanded { .. } => return None,
         };
         Some(Self { at: event.at, told })

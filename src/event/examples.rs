@@ -131,7 +131,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         Just("guest".to_owned()),
     ];
     let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
-    let kind = (0..55u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+    let kind = (0..56u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
         .prop_map(|(which, one, two, flag, number, expect, stage)| {
             let expect = ExpectName::new(expect).unwrap();
             match which {
@@ -272,6 +272,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                 52 => Known::FaultBegan { fault: FaultName::new("drop").unwrap(), what: one },
                 53 => Known::FaultStruck { fault: FaultName::new("drop").unwrap(), what: one },
                 54 => Known::FaultEnded { fault: FaultName::new("drop").unwrap() },
+                55 => Known::BmcLogged { entry: number as u16, what: one },
                 46 => Known::MediumSet { drive: one, medium: flag.then_some(two) },
                 50 => Known::DiskWritten { bytes: number },
                 51 => Known::Diagnosed { finding: Box::new(finding(&one)) },

@@ -119,6 +119,7 @@ impl Known {
             | Self::FaultBegan { .. }
             | Self::FaultStruck { .. }
             | Self::FaultEnded { .. }
+            | Self::BmcLogged { .. }
             | Self::Commanded { .. } => None,
         }
     }

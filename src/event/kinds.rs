@@ -630,7 +630,14 @@ pub enum Known {
         /// The fault.
         fault: FaultName,
     },
-    /// A client sent a command to the control socket.
+    /// A BMC wrote an entry into its system event log.
+    BmcLogged {
+        /// The number of the entry.
+        entry: u16,
+        /// What it says.
+        what: String,
+    },
+    /// A client sent a command to the control socket or to a BMC.
     Commanded {
         /// The command.
         what: String,
@@ -780,6 +787,7 @@ impl Known {
             | Self::FaultBegan { .. }
             | Self::FaultStruck { .. }
             | Self::FaultEnded { .. }
+            | Self::BmcLogged { .. }
             | Self::Commanded { .. } => None,
         }
     }
@@ -855,6 +863,7 @@ impl Known {
             | Self::FaultBegan { .. }
             | Self::FaultStruck { .. }
             | Self::FaultEnded { .. }
+            | Self::BmcLogged { .. }
             | Self::Commanded { .. } => None,
         }
     }
@@ -905,6 +914,7 @@ impl Known {
             | Self::LacpSeen { .. } => Source::Wire,
             Self::ScreenShown { .. } => Source::Screen,
             Self::Probed { .. } => Source::Probe,
+            Self::BmcLogged { .. } => Source::Bmc,
             Self::Commanded { .. } => Source::User,
             Self::DhcpReplied { .. }
             | Self::DhcpIgnored { .. }

@@ -150,6 +150,7 @@ impl Known {
             Self::Diagnosed { .. } => "finding",
             Self::ActionStarted { .. } | Self::ActionDone { .. } | Self::ActionFailed { .. } => "action",
             Self::FaultBegan { .. } | Self::FaultStruck { .. } | Self::FaultEnded { .. } => "fault",
+            Self::BmcLogged { .. } => "bmc",
             Self::Commanded { .. } => "command",
         }
     }
@@ -180,6 +181,7 @@ impl Known {
             | Self::FaultBegan { .. }
             | Self::FaultStruck { .. }
             | Self::FaultEnded { .. }
+            | Self::BmcLogged { .. }
             | Self::Commanded { .. }
             | Self::StepDone { .. }
             | Self::StepFailed { .. }
@@ -473,6 +475,7 @@ impl Known {
             Self::FaultBegan { fault, what } => format!("{fault}: {what} from now on"),
             Self::FaultStruck { fault, what } => format!("{fault}: {what}"),
             Self::FaultEnded { fault } => format!("{fault}: over"),
+            Self::BmcLogged { entry, what } => format!("log entry {entry}: {what}"),
             Self::Commanded { what } => what.clone(),
         }
     }

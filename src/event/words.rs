@@ -151,6 +151,8 @@ words! {
         Process = "process",
         /// A user, through the control socket.
         User = "user",
+        /// A BMC, or a client of one.
+        Bmc = "bmc",
     }
 
     /// How the address of a node was learned.
@@ -401,6 +403,8 @@ words! {
         Capture = "capture",
         /// The reader of screens.
         Screen = "screen",
+        /// A BMC.
+        Bmc = "bmc",
     }
 
     /// The facility of a syslog line (RFC 5424).

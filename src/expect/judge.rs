@@ -174,6 +174,7 @@ impl Judge {
             | Known::FaultBegan { .. }
             | Known::FaultStruck { .. }
             | Known::FaultEnded { .. }
+            | Known::BmcLogged { .. }
             | Known::Commanded { .. } => {}
         }
         self.settle(event.at, present);

@@ -469,6 +469,23 @@ pub struct Node {
     pub seed: Seed,
     /// DHCP options for it; they override those of the network.
     pub options: DhcpOptions,
+    /// Its BMC.
+    pub bmc: Option<Bmc>,
+}
+
+/// The BMC of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bmc {
+    /// The network that it is connected to.
+    pub network: NetworkName,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Name of its administrator.
+    pub user: String,
+    /// The password of its administrator; one is made for the run if `None`.
+    pub password: Option<Secret>,
 }
 
 /// What the lab file has no word for: further arguments of QEMU for a node.

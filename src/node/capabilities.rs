@@ -55,10 +55,12 @@ impl Capabilities {
             NodeCommand::Media(_) if !self.media => refused("it has no drive for media".to_owned()),
             NodeCommand::Link { .. } if !self.links => refused("its links cannot be set".to_owned()),
             NodeCommand::Keys(_) if !self.screen => refused("it has no screen and no keyboard".to_owned()),
+            NodeCommand::Break if !self.console => refused("it has no serial console".to_owned()),
             NodeCommand::Power(_)
             | NodeCommand::Media(_)
             | NodeCommand::Link { .. }
-            | NodeCommand::Keys(_) => Ok(()),
+            | NodeCommand::Keys(_)
+            | NodeCommand::Break => Ok(()),
         }
     }
 }

@@ -28,6 +28,8 @@ pub enum NodeCommand {
     },
     /// Presses keys.
     Keys(Vec<Chord>),
+    /// Sends a break on its serial console.
+    Break,
 }
 
 impl fmt::Display for NodeCommand {
@@ -39,6 +41,7 @@ impl fmt::Display for NodeCommand {
             Self::Boot(BootOverride::Always(target)) => write!(f, "boot {} always", target.as_str()),
             Self::Media(media) => write!(f, "{media}"),
             Self::Link { nic, up } => write!(f, "link {nic} {}", if *up { "up" } else { "down" }),
+            Self::Break => f.write_str("send a break"),
             // Not which ones: they may be a password.
             Self::Keys(chords) => write!(f, "press {} keys", chords.len()),
         }

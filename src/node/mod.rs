@@ -7,6 +7,7 @@ mod capabilities;
 mod command;
 mod error;
 pub mod file_system;
+pub mod hardware;
 pub mod host;
 pub mod keys;
 pub mod partition_table;
@@ -18,7 +19,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 
 pub use capabilities::Capabilities;
 pub use command::{BootOverride, Effect, MediaCommand, NodeCommand, Power};
@@ -45,6 +46,9 @@ pub trait Node: Send + Sync {
 
     /// Executes a command and returns when it is complete.
     fn carry_out(&self, command: NodeCommand) -> Work<'_, Effect>;
+
+    /// Returns the override of its boot order, and from then on each other one.
+    fn boot_override(&self) -> watch::Receiver<BootOverride>;
 
     /// Attaches to its serial console.
     fn console(&self) -> Result<Attachment, NodeError>;

@@ -124,6 +124,7 @@ impl Clue {
             | Known::FaultBegan { .. }
             | Known::FaultStruck { .. }
             | Known::FaultEnded { .. }
+            | Known::BmcLogged { .. }
             | Known::Commanded { .. } => None,
         }
     }

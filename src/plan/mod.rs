@@ -3,6 +3,7 @@
 //! Pure: the same lab and host facts result in the same plan, byte for byte. Nothing is left to decide during its
 //! execution.
 
+mod bmc;
 mod boot;
 mod dhcp;
 mod host;
@@ -25,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use crate::lab::BootTarget;
+pub use bmc::BmcPlan;
 pub use boot::{Netboots, SSH_KEY};
 pub use host::check_host;
 pub use matchbox::matchbox;
@@ -68,6 +70,7 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     for node in lab.nodes.values() {
         let taps = wiring.taps(node);
         let plan = qemu::machine_plan(&netboots, node, facts, accel, &taps)?;
+        let plan = NodePlan { bmc: wiring.bmc(node), ..plan };
         steps.extend(machine_steps(node, &plan, taps));
         nodes.insert(node.name.clone(), plan);
     }
@@ -190,6 +193,13 @@ fn machine_steps(node: &Node, plan: &NodePlan, taps: Vec<TapPlan>) -> Vec<Step> 
     }
     steps.extend(boot::seed(node).map(Step::Seed));
     steps.extend(taps.into_iter().map(Step::Tap));
+    // It is there before the machine, and after it.
+    steps.extend(plan.bmc.as_ref().map(|bmc| Step::Bmc {
+        node: node.name.clone(),
+        network: bmc.nic.network.clone(),
+        address: bmc.address.addr(),
+        port: bmc.nic.port.clone(),
+    }));
     steps.push(Step::Machine { node: node.name.clone() });
     steps
 }
@@ -279,6 +289,7 @@ impl Plan {
                 | Step::Seed(_)
                 | Step::Tap(_)
                 | Step::Machine { .. }
+                | Step::Bmc { .. }
                 | Step::Host { .. }
                 | Step::Ready { .. }
                 | Step::PowerOn { .. } => Vec::new(),

@@ -181,6 +181,17 @@ pub enum Step {
     Seed(SeedPlan),
     /// Creates a TAP and attaches it to its bridge.
     Tap(TapPlan),
+    /// Starts the BMC of a node.
+    Bmc {
+        /// The node.
+        node: NodeName,
+        /// Its network.
+        network: NetworkName,
+        /// Its address.
+        address: Ipv4Addr,
+        /// Its port on the bridge.
+        port: IfName,
+    },
     /// Starts the machine of a node, paused.
     Machine {
         /// The node.

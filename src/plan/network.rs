@@ -280,6 +280,7 @@ impl<'a> Wiring<'a> {
                 .cloned()
                 .chain(taps(&self.bridge_name(&network.name)))
                 .chain(self.ports_of_hosts(&network.name))
+                .chain(self.ports_of_bmcs(&network.name))
                 .collect(),
             stations: (network.interface.is_some())
                 .then(|| nics(network).into_iter().chain([network.mac]).collect()),

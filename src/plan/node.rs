@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::boot::Netboots;
-use super::{NetworkPlan, QemuPlan, TapPlan};
+use super::{BmcPlan, NetworkPlan, QemuPlan, TapPlan};
 use crate::event::{BootServers, BootSources};
 use crate::lab::{
     Boot, BootDevice, BootTarget, Bus, Check, Dhcp, DhcpRelay, Firmware, Lab, MachineFault, Network, Node,
@@ -38,6 +38,9 @@ pub struct NodePlan {
     /// Its CD drives, in the order of its firmware.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cds: Vec<DiskName>,
+    /// Its BMC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bmc: Option<BmcPlan>,
     /// Its kind.
     pub kind: NodeKind,
     /// Its first reserved address, on a network that probes reach if there is one.
@@ -177,6 +180,8 @@ pub(super) fn node(netboots: &Netboots<'_>, node: &Node, kind: NodeKind, taps: &
         nics: nics.collect(),
         disks: disks.collect(),
         cds: node.cds.iter().map(|cd| cd.name.clone()).collect(),
+        // It is wired with the networks.
+        bmc: None,
         kind,
         address: reached_first.iter().find_map(|nic| nic.address),
         network: reached_first.first().map(|nic| nic.network.clone()),

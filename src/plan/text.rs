@@ -127,6 +127,9 @@ impl fmt::Display for Step {
             Self::Tap(tap) => {
                 write!(f, "create tap {} for {}'s {} on {}", tap.interface, tap.node, tap.nic, tap.bridge)
             }
+            Self::Bmc { node, network, address, port } => {
+                write!(f, "start the BMC of {node}: {address} on {network}, port {port}")
+            }
             Self::Machine { node } => write!(f, "start machine {node}, paused"),
             Self::Host { host, ports } if ports.is_empty() => write!(f, "prepare host {host}"),
             Self::Host { host, ports } => {

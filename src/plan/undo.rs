@@ -66,6 +66,8 @@ impl Step {
             Self::Variables { path, .. } => vec![Undo::DeleteFile(path.clone())],
             Self::Seed(seed) => vec![Undo::DeleteFile(seed.path.clone())],
             Self::Tap(tap) => vec![Undo::DeleteLink(tap.interface.clone())],
+            // The kernel deletes it with the network of the BMC.
+            Self::Bmc { port, .. } => vec![Undo::DeleteLink(port.clone())],
             // The kernel deletes the ports with the host; of a host that could not be ended they are left.
             Self::Host { host, ports } => {
                 let ports = ports.iter().map(|port| Undo::DeleteLink(port.clone()));

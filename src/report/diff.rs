@@ -195,7 +195,8 @@ fn rank(service: &Service) -> Option<Rank> {
         | Service::Arp
         | Service::Ndp
         | Service::Capture
-        | Service::Screen => None,
+        | Service::Screen
+        | Service::Bmc => None,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Never looks anything up: a report is made from the events of a run, and every format from the report alone.
 
+mod bmc_list;
 mod critical_path;
 mod diff;
 mod event_list;
@@ -19,6 +20,7 @@ mod text;
 mod told;
 mod trace;
 
+pub use bmc_list::{BmcFormat, bmc_list};
 pub use critical_path::{CriticalPath, Link, LinkKind, critical_path};
 pub use diff::{DiffLine, NodeDiff, RunDiff, RunSide, diff};
 pub use event_list::{EventList, event_list};

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use super::fault::{FaultOrder, FaultRefusal};
 use super::no_kubeconfig::NoKubeconfig;
 use super::status::Status;
+use crate::event::Source;
 use crate::name::{ExpectName, FaultName, NodeName};
 use crate::node::{Effect, NodeCommand, NodeError};
 
@@ -32,6 +33,8 @@ pub(super) enum RunCommand {
         node: NodeName,
         /// The command.
         command: NodeCommand,
+        /// Whose it is: a user's, or a client's of a BMC.
+        by: Source,
         /// Receives the result.
         reply: NodeReply,
     },

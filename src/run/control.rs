@@ -270,7 +270,11 @@ fn failed(error: &NodeError) -> Response {
 async fn command(handler: ControlHandler, node: &str, command: NodeCommand) -> Result<Effect, Response> {
     let node = node_name(node)?;
     let (reply, answer) = oneshot::channel();
-    handler.commands.send(RunCommand::Node { node, command, reply }).await.map_err(|_| ending())?;
+    handler
+        .commands
+        .send(RunCommand::Node { node, command, by: Source::User, reply })
+        .await
+        .map_err(|_| ending())?;
     answer.await.map_err(|_| ending())?.map_err(|error| failed(&error))
 }
 

@@ -219,8 +219,8 @@ impl<S: Site> Director<'_, S> {
                 // The requester may be gone.
                 reply.send(self.status()).ok();
             }
-            Input::RunCommand(RunCommand::Node { node, command, reply }) => {
-                self.command(&node, command, reply)
+            Input::RunCommand(RunCommand::Node { node, command, by, reply }) => {
+                self.command(&node, command, by, reply)
             }
             Input::RunCommand(RunCommand::Fault { node, order, reply }) => self.fault(&node, order, reply),
             Input::RunCommand(RunCommand::Kubeconfig { expect, reply }) => {
@@ -286,13 +286,17 @@ impl<S: Site> Director<'_, S> {
     }
 
     /// Starts a command on a node, which may take long: its result is another input.
-    fn command(&mut self, name: &NodeName, command: NodeCommand, reply: NodeReply) {
+    fn command(&mut self, name: &NodeName, command: NodeCommand, by: Source, reply: NodeReply) {
         let Some(node) = self.site.node(name) else {
             return NodeDone { result: Err(NodeError::Unknown { node: name.clone() }), reply }.tell();
         };
         match &command {
-            NodeCommand::Power(_) | NodeCommand::Boot(_) | NodeCommand::Media(_) | NodeCommand::Keys(_) => {
-                self.events.of(Source::User).emit_of(name, Known::Commanded { what: command.to_string() });
+            NodeCommand::Power(_)
+            | NodeCommand::Boot(_)
+            | NodeCommand::Media(_)
+            | NodeCommand::Keys(_)
+            | NodeCommand::Break => {
+                self.events.of(by).emit_of(name, Known::Commanded { what: command.to_string() });
             }
             // Its effect is another event.
             NodeCommand::Link { .. } => {}

@@ -15,6 +15,7 @@
 
 mod action;
 pub mod authority;
+mod bmc;
 mod capture_points;
 pub mod client;
 mod command;

@@ -37,6 +37,7 @@ use crate::node::Node;
 use crate::node::host::Space;
 use crate::observe::AddressBook;
 use crate::plan::{NetworkPlan, Plan, Step};
+use crate::run::bmc;
 use crate::run::no_kubeconfig::NoKubeconfig;
 use crate::run::process::AskHttp;
 use crate::run::reach::Reaching;
@@ -599,6 +600,9 @@ impl Shared {
                 let name = name.as_str().to_uppercase().replace('-', "_");
                 variables.push((format!("DRYRACK_ADDRESS_{name}"), address.to_string()));
             }
+        }
+        if let Some(file) = bmc::password_file(&self.context.run_dir, false) {
+            variables.push((bmc::PASSWORD_VARIABLE.to_owned(), file.display().to_string()));
         }
         if let Some(node) = node {
             variables.push(("DRYRACK_NODE".to_owned(), node.to_string()));

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::authority::Authority;
+use super::bmc::{self, Bmcs};
 use super::executor::{Failure, Host, Site};
 use super::journal::Journal;
 use super::plug::Plug;
@@ -28,7 +29,7 @@ use crate::hint::{Hint, chain};
 use crate::lab::{Access, ProcessFile, Secret};
 use crate::name::{DiskName, IfName, NetworkName, NodeName, ProcessName, digest};
 use crate::node::host::HostMachine;
-use crate::node::qemu::{Machine, disk, seed};
+use crate::node::qemu::{self, Machine, disk, seed};
 use crate::node::{Node, NodeCommand, Power};
 use crate::plan::{HostMachinePlan, MediumPlan, NodePlan, ProcessPlan, ServicePlan, Step, Undo};
 use crate::serve::{self, Addresses, Boots, KeyRing, Resolve, Resources};
@@ -38,6 +39,7 @@ use crate::system::host::{GivenFile, ImageRoot};
 use crate::system::impaired_link::{ImpairedLink, Impairment, LinkInterfaces};
 use crate::system::netlink::Netlink;
 use crate::system::process::{OURSELVES_ON_HOSTS, Spawner};
+use crate::system::station::Station;
 use crate::system::{namespace, nft, sockets, sysctl};
 
 /// How long a link may take to come up: copper negotiates in about three seconds.
@@ -90,6 +92,7 @@ pub struct Rack {
     stop: CancellationToken,
     nodes: Mutex<BTreeMap<NodeName, Arc<dyn Node>>>,
     hosts: Hosts,
+    bmcs: Option<Bmcs>,
     boots: Boots,
     processes: Mutex<BTreeMap<ProcessName, Running>>,
     recording: Mutex<Option<Recording>>,
@@ -117,6 +120,7 @@ impl Rack {
             stop: CancellationToken::new(),
             nodes: Mutex::default(),
             hosts,
+            bmcs: None,
             boots: Boots::default(),
             processes: Mutex::default(),
             recording: Mutex::default(),
@@ -124,6 +128,11 @@ impl Rack {
             notes: RecordingNotes::default(),
             impaired: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Lets nodes have BMCs.
+    pub(super) fn with_bmcs(self, bmcs: Bmcs) -> Self {
+        Self { bmcs: Some(bmcs), ..self }
     }
 
     fn folder(&self, node: &NodeName) -> PathBuf {
@@ -181,6 +190,24 @@ impl Rack {
         Ok(())
     }
 
+    /// Starts the BMC of a node.
+    async fn start_bmc(&self, node: &NodeName) -> Result<(), Failure> {
+        let missing = || Failure::new(io::Error::other(format!("the plan has no BMC of `{node}`")));
+        let plan = self.parts.nodes.get(node).ok_or_else(missing)?;
+        let bmc = plan.bmc.as_ref().ok_or_else(missing)?;
+        let bmcs = self.bmcs.as_ref().ok_or_else(missing)?;
+        let password = bmcs.password(bmc).map_err(Failure::new)?;
+        let station = Station::plug(&self.netlink, bmc).await.map_err(Failure::new)?;
+        let devices = qemu::capabilities(plan).boot;
+        let started = bmcs.start(plan, bmc, &password, &devices, station, self.parts.events.clone()).await;
+        let running = started.map_err(Failure::new)?;
+        let stop = self.stop.clone();
+        lock(&self.services).spawn(async move {
+            stop.run_until_cancelled(running).await;
+        });
+        Ok(())
+    }
+
     fn host(&self, host: &NodeName) -> Result<Arc<HostMachine>, Failure> {
         let found = self.hosts.get(host);
         found.ok_or_else(|| Failure::new(io::Error::other(format!("the host `{host}` was not prepared"))))
@@ -197,6 +224,9 @@ impl Rack {
         if ourselves.is_file() {
             let given = GivenFile { source: ourselves, access: Access::ReadOnly };
             files.insert(OURSELVES_ON_HOSTS.into(), given);
+        }
+        if let Some(source) = bmc::password_file(&self.parts.run_dir, false) {
+            files.insert(bmc::PASSWORD_ON_HOSTS.into(), GivenFile { source, access: Access::ReadOnly });
         }
         let machine = HostMachine::new(plan, files, folder, Arc::clone(&self.netlink), &self.parts.events);
         self.hosts.insert(host.clone(), machine);
@@ -370,6 +400,7 @@ impl Host for Rack {
                 seed::write(plan, &parts.run_dir, &parts.ssh_public_key).map_err(Failure::new)
             }
             Step::Tap(plan) => netlink.tap(plan).await.map_err(Failure::new),
+            Step::Bmc { node, .. } => self.start_bmc(node).await,
             Step::Machine { node } => self.start_machine(node).await,
             Step::Host { host, ports: _ } => self.prepare_host(host),
             Step::Process(plan) => self.start_process(plan).await,
@@ -469,6 +500,9 @@ impl Site for Rack {
         if let (Some(node), Kind::Known(known @ Known::StageReached { .. })) = (&event.node, &event.kind) {
             let since_1970 = event.wall.duration_since(Timestamp::UNIX_EPOCH);
             self.notes.add(since_1970.unsigned_abs(), format!("{node} {known}"));
+        }
+        if let Some(bmcs) = &self.bmcs {
+            bmcs.note(event, |node| self.node(node));
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::authority::{self, Authority};
+use super::bmc::{self, Bmcs};
 use super::capture_points::CapturePoints;
 use super::control::{self, ControlHandler};
 use super::director::{Director, Ending, Inputs};
@@ -121,6 +122,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     } else {
         None
     };
+    let (commands_sender, commands) = mpsc::channel(16);
     let reaching = Reaching::new(&request.plan, Hosts::default());
     let faults = Faults::new(request.plan.faults.values(), &emitter);
     let rack = Rack::new(RackParts {
@@ -141,6 +143,9 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         segments: wire::segments(&request.plan),
         published: inherited.published,
     });
+    let password = bmc::password(&request.plan, &run_dir).map_err(failed("make the password of BMCs"))?;
+    let bmcs = Bmcs::new(password, commands_sender.clone());
+    let rack = rack.map(|rack| rack.with_bmcs(bmcs));
     let rack = Arc::new(rack.map_err(|failure| BeginError {
         what: "speak to the kernel".to_owned(),
         hint: failure.error.hint(),
@@ -159,7 +164,6 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         emitter.clone(),
     );
 
-    let (commands_sender, commands) = mpsc::channel(16);
     let handler = ControlHandler {
         commands: commands_sender,
         rack: Arc::clone(&rack),

@@ -5,6 +5,8 @@
 
 mod allowed_sources;
 mod arch;
+#[cfg(not(fuzzing))]
+pub mod bmc;
 mod boots;
 mod clients;
 mod connection_limit;

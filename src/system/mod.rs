@@ -5,7 +5,7 @@
 
 mod sys;
 
-pub(crate) use self::sys::{read_cached, unacknowledged};
+pub(crate) use self::sys::{random, read_cached, unacknowledged};
 
 pub mod doctor;
 pub mod facts;
@@ -18,6 +18,7 @@ pub mod nft;
 pub mod process;
 pub mod ring;
 pub mod sockets;
+pub mod station;
 pub mod sysctl;
 
 /// The hint for a full disk.

@@ -667,3 +667,16 @@ pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u64> {
     unsafe { out_queue(socket.as_raw_fd(), &raw mut bytes) }?;
     u64::try_from(bytes).map_err(io::Error::other)
 }
+
+/// Fills a slice with random bytes of the kernel (getrandom(2)).
+pub(crate) fn random(mut bytes: &mut [u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        // SAFETY: the kernel writes at most as many bytes as the slice has.
+        let written = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+        match usize::try_from(written) {
+            Ok(count) => bytes = bytes.get_mut(count..).unwrap_or_default(),
+            Err(_) => return Err(io::Error::last_os_error()),
+        }
+    }
+    Ok(())
+}

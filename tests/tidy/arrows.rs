@@ -8,6 +8,7 @@ use crate::tidy::source::{Source, Tree};
 const PURE: &[&str] = &[
     "name",
     "hint",
+    "bmc",
     "matchbox",
     "diag",
     "event",
@@ -35,12 +36,12 @@ const SHELL: &[(&str, &[&str])] = &[
     ("system", &["name", "hint", "event", "config", "lab", "plan"]),
     ("image", &["name", "hint", "event", "config", "lab", "plan", "system"]),
     ("capture", &["name", "hint", "system"]),
-    ("node", &["name", "hint", "event", "config", "lab", "plan", "fault", "wire", "system", "image"]),
+    ("node", &["name", "hint", "bmc", "event", "config", "lab", "plan", "fault", "wire", "system", "image"]),
     ("rpc", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "system"]),
     (
         "serve",
         &[
-            "name", "hint", "matchbox", "event", "config", "lab", "plan", "fault", "wire", "observe",
+            "name", "hint", "bmc", "matchbox", "event", "config", "lab", "plan", "fault", "wire", "observe",
             "system", "rpc",
         ],
     ),
@@ -49,7 +50,7 @@ const SHELL: &[(&str, &[&str])] = &[
         &[
             "name",
             "hint",
-            "hint",
+            "bmc",
             "matchbox",
             "diag",
             "event",
@@ -79,9 +80,9 @@ const SHELL: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "name", "hint", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "expect",
-            "observe", "dissect", "dialogue", "diagnose", "import", "report", "guide", "system", "image",
-            "capture", "node", "rpc", "serve", "run", "web",
+            "name", "hint", "bmc", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe",
+            "dissect", "dialogue", "diagnose", "import", "report", "guide", "system", "image", "capture",
+            "node", "rpc", "serve", "run", "web",
         ],
     ),
     ("main", &["cli"]),

@@ -11,6 +11,7 @@ const SHELL: Homes = &["system/", "image/", "capture", "node/", "rpc/", "serve/"
 
 /// Every dependency with its homes. Package names are written as in Cargo.toml.
 const HOMES: &[(&str, Homes)] = &[
+    ("aes", &["bmc/ipmi/crypto.rs"]),
     ("annotate-snippets", &["diag/draw.rs"]),
     ("anstream", &["cli/"]),
     ("anstyle", &["diag/draw.rs", "cli/"]),
@@ -18,6 +19,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("axum", &["serve/http", "run/control.rs", "run/control_socket.rs", "web/"]),
     ("base64", &["matchbox/go/standard_base64.rs", "image/oci/bundle.rs"]),
     ("bytes", SHELL),
+    ("cbc", &["bmc/ipmi/crypto.rs"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("clap_mangen", &["cli/"]),
@@ -31,6 +33,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("futures-util", SHELL),
     ("gpt", &["node/partition_table.rs"]),
     ("hickory-proto", &["wire/dns.rs", "serve/dns/", "run/probe/dns.rs"]),
+    ("hmac", &["bmc/ipmi/crypto.rs"]),
     ("http-body-util", &["serve/http.rs", "run/", "web/"]),
     ("httpdate", &["serve/http/"]),
     ("hyper", &["rpc/", "serve/http", "run/", "web/"]),
@@ -58,11 +61,13 @@ const HOMES: &[(&str, Homes)] = &[
     ("serde", EVERYWHERE),
     ("serde_json", EVERYWHERE),
     ("serde_json_path", &["lab/json_values.rs"]),
+    ("sha1", &["bmc/ipmi/crypto.rs"]),
     ("sha2", EVERYWHERE),
     ("similar", &["report/diff.rs"]),
     ("socket2", &["system/sockets.rs", "serve/dhcp/"]),
     ("ssh-key", &["run/ssh.rs"]),
     ("strsim", EVERYWHERE),
+    ("subtle", &["bmc/ipmi/crypto.rs"]),
     ("terminal_size", &["cli/output.rs"]),
     ("thiserror", EVERYWHERE),
     ("tokio", SHELL),

@@ -212,6 +212,7 @@ fn everything_has_a_default() {
                 },
                 seed: None,
                 options: {},
+                bmc: None,
             },
         },
         hosts: {},

@@ -73,7 +73,7 @@ fn unknown_key_near_no_other() {
     5 | network.lan.bandwidth = "1Gbit"
       |             ^^^^^^^^^
       |
-      = help: expected one of `address`, `subnet`, `probe-from`, `bridge`, `ipv6`, `interface`, `mtu`, `nat`, `services`, `dhcp`, `tftp`, `http`, `options`, `root`, `files`, `listing`, `ra`, `ntp`, `syslog`, `https`, `matchbox`, `dns`
+      = help: expected one of `address`, `subnet`, `probe-from`, `bridge`, `ipv6`, `interface`, `mtu`, `nat`, `bmc`, `services`, `dhcp`, `tftp`, `http`, `options`, `root`, `files`, `listing`, `ra`, `ntp`, `syslog`, `https`, `matchbox`, `dns`
 
     1 error; for more, run `dryrack explain L007`
     "#);
@@ -96,17 +96,17 @@ fn unknown_table() {
 
 #[test]
 fn known_key_in_the_wrong_table() {
-    assert_snapshot!(check_more("node.a.mac = \"52:54:00:12:34:56\"\n"), @r##"
+    assert_snapshot!(check_more("node.a.mac = \"52:54:00:12:34:56\"\n"), @r#"
     error[L007]: unknown key `mac`
      --> lab.toml:5:8
       |
     5 | node.a.mac = "52:54:00:12:34:56"
       |        ^^^
       |
-      = help: `mac` belongs in `host.NAME.nic.NAME`, `node.NAME.nic.NAME`
+      = help: `mac` belongs in `host.NAME.nic.NAME`, `node.NAME.bmc`, `node.NAME.nic.NAME`
 
     1 error; for more, run `dryrack explain L007`
-    "##);
+    "#);
 }
 
 #[test]

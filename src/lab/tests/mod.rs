@@ -1,6 +1,7 @@
 //! Valid labs, and all errors of lab files.
 
 mod action;
+mod bmc;
 mod boot;
 mod dhcp;
 mod expect;

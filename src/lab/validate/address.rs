@@ -258,8 +258,15 @@ impl Check<'_> {
             let hosts = hosts
                 .into_iter()
                 .map(|(host, address, span)| (format!("used by host {host}"), address, span));
-            let all: Vec<_> =
-                all.chain(hosts).map(|(whose, address, span)| (whose, address, span.clone())).collect();
+            let bmcs = self.addresses_of_bmcs(network);
+            let bmcs = bmcs
+                .into_iter()
+                .map(|(node, address, span)| (format!("used by the BMC of {node}"), address, span));
+            let all: Vec<_> = all
+                .chain(hosts)
+                .chain(bmcs)
+                .map(|(whose, address, span)| (whose, address, span.clone()))
+                .collect();
             for (whose, address, span) in all {
                 if !self.fits(address, &span, network) {
                     continue;
@@ -346,7 +353,7 @@ impl Check<'_> {
 }
 
 /// Assigns the free addresses of a network: the lowest from the tenth on, then the lowest of all.
-struct Free {
+pub(super) struct Free {
     net: Ipv4Net,
     pool: Option<(Ipv4Addr, Ipv4Addr)>,
     /// The ranges still to be searched, as numbers: from, to, in this order.
@@ -354,14 +361,14 @@ struct Free {
 }
 
 impl Free {
-    fn new(network: &Network, pool: Option<(Ipv4Addr, Ipv4Addr)>) -> Self {
+    pub(super) fn new(network: &Network, pool: Option<(Ipv4Addr, Ipv4Addr)>) -> Self {
         let net = network.address.unwrap_or(network.subnet);
         let (low, high) = bounds(net);
         let tenth = u32::from(net.network()).saturating_add(FIRST);
         Self { net, pool, left: [(tenth, u32::from(high)), (u32::from(low), u32::from(high))] }
     }
 
-    fn next(&mut self, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
+    pub(super) fn next(&mut self, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
         for (from, to) in &mut self.left {
             while *from <= *to {
                 let address = Ipv4Addr::from(*from);

@@ -5,6 +5,7 @@
 
 mod action;
 mod address;
+mod bmc;
 mod boot;
 mod certificate;
 mod dhcp;
@@ -83,6 +84,7 @@ impl Check<'_> {
         self.memory_of_all(&nodes);
         let mut hosts = self.hosts(&networks, &nodes, &expectations);
         self.reserve_for_hosts(&hosts, &nodes, &mut networks);
+        self.bmcs(&mut nodes, &hosts, &networks);
         self.probed_from(&mut networks, &hosts);
         let mut processes = self.processes(&networks, &expectations);
         let mut actions = self.actions(action::Machines { nodes: &nodes, hosts: &hosts }, &expectations);

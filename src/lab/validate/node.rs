@@ -232,6 +232,8 @@ impl<'a> Check<'a> {
             disks: draft.disks,
             cds: draft.cds,
             options: self.options(&raw.options),
+            // They need the addresses of everybody else.
+            bmc: None,
             name: draft.name,
         }
     }

@@ -37,6 +37,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use operate::capabilities;
 pub use qmp::QmpError;
 
 use crate::event::{Emitter, Known, PowerCause, Source};
@@ -44,7 +45,7 @@ use crate::fault::Faults;
 use crate::hint::Hint;
 use crate::name::{DiskName, NicName, NodeName};
 use crate::node::screen::ScreenReading;
-use crate::node::{Attachment, Block, Device, NodeError};
+use crate::node::{Attachment, Block, BootOverride, Device, NodeError};
 use crate::plan::qemu::{CD, VARIABLES, cd_id, nic_id};
 use crate::plan::{NicPlan, NodeKind, NodePlan};
 use crate::system::MAKE_ROOM;
@@ -78,6 +79,8 @@ struct Body {
     links: Mutex<BTreeMap<NicName, bool>>,
     /// What it boots from at its next start.
     next_boot: Mutex<NextBoot>,
+    /// The override in it, for those who watch it.
+    overrides: watch::Sender<BootOverride>,
     /// A request to start QEMU again.
     restart: Arc<Restart>,
     /// Tasks that end with the machine.
@@ -160,6 +163,7 @@ impl Machine {
                 screen: Arc::new(screen),
                 links: Mutex::new(links),
                 next_boot: Mutex::default(),
+                overrides: watch::Sender::default(),
                 restart: Arc::default(),
                 tasks: Mutex::default(),
                 media: Arc::new(Media::new(plan, media)),
@@ -270,6 +274,12 @@ impl Machine {
     pub async fn nmi(&self) -> Result<(), NodeError> {
         let qmp = self.body.running().await?;
         qmp.nmi().await.map_err(|source| self.body.failed("interrupt", source))
+    }
+
+    /// Sends a break on the serial console.
+    pub async fn send_break(&self) -> Result<(), NodeError> {
+        let qmp = self.body.running().await?;
+        qmp.send_break().await.map_err(|source| self.body.failed("send a break to", source))
     }
 
     /// Returns the text on the screen, or the text that was there last if the machine is off.

@@ -60,6 +60,12 @@ impl Body {
         self.qemu().firmware != QemuFirmware::Bios
     }
 
+    /// Sets the override of its boot order, and tells those who watch it.
+    fn set_override(&self, over: BootOverride) {
+        self.next_boot().over = over;
+        self.overrides.send_replace(over);
+    }
+
     /// Returns what is wrong with the machine at its next start.
     fn machine_faults(&self) -> Vec<MachineFault> {
         self.faults.standing(&self.plan.node, machine_fault)
@@ -171,7 +177,7 @@ impl Body {
         }
         if let BootOverride::Once(_) = over {
             session.started.boot = None;
-            self.next_boot().over = BootOverride::Default;
+            self.set_override(BootOverride::Default);
         }
         self.arm(session).await
     }
@@ -253,7 +259,7 @@ impl Body {
         match session.qmp.set_boot_indices(&body.present(session, planned)).await {
             Ok(()) => {
                 session.started.boot = None;
-                body.next_boot().over = BootOverride::Default;
+                body.set_override(BootOverride::Default);
             }
             Err(error) => tracing::warn!(node = %body.plan.node, %error, "an override is still there"),
         }
@@ -266,7 +272,7 @@ impl Machine {
         let body = &self.body;
         let mut session = body.session.lock().await;
         let target = over.target();
-        body.next_boot().over = over;
+        body.set_override(over);
         let Some(session) = session.as_mut().filter(|session| session.is_on()) else {
             return Ok(if target.is_none() { Effect::Now } else { Effect::NextStart });
         };

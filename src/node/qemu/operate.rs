@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::{Machine, PowerOff};
 use crate::lab::Firmware;
 use crate::name::{DiskName, NodeName};
@@ -12,8 +14,8 @@ use crate::node::file_system::FileSought;
 use crate::node::keys::Chord;
 use crate::node::screen::ScreenReading;
 use crate::node::{
-    Attachment, Block, Capabilities, Device, DiskContents, Effect, InspectError, MediaCommand, Node,
-    NodeCommand, NodeError, Power, Work,
+    Attachment, Block, BootOverride, Capabilities, Device, DiskContents, Effect, InspectError, MediaCommand,
+    Node, NodeCommand, NodeError, Power, Work,
 };
 use crate::plan::qemu::{QemuFirmware, flash_format};
 use crate::plan::{BootTarget, NodeDisk, NodeKind, NodePlan};
@@ -43,8 +45,13 @@ impl Node for Machine {
                 }
                 NodeCommand::Link { nic, up } => self.set_link(&nic, up).await.map(|()| Effect::Now),
                 NodeCommand::Keys(chords) => self.press(&chords).await.map(|()| Effect::Now),
+                NodeCommand::Break => self.send_break().await.map(|()| Effect::Now),
             }
         })
+    }
+
+    fn boot_override(&self) -> watch::Receiver<BootOverride> {
+        self.body.overrides.subscribe()
     }
 
     fn console(&self) -> Result<Attachment, NodeError> {
@@ -85,7 +92,7 @@ impl Node for Machine {
 }
 
 /// Returns the capabilities of a QEMU machine.
-fn capabilities(plan: &NodePlan) -> Capabilities {
+pub fn capabilities(plan: &NodePlan) -> Capabilities {
     let NodeKind::Qemu(qemu) = &plan.kind;
     let mut boot_refused = BTreeMap::new();
     let mut refuse = |target, why: &str| boot_refused.insert(target, why.to_owned());

@@ -282,6 +282,11 @@ impl Qmp {
         self.execute(qmp::inject_nmi {}).await.map(drop)
     }
 
+    /// Sends a break on the serial console.
+    pub async fn send_break(&self) -> Result<(), QmpError> {
+        self.execute(qmp::chardev_send_break { id: "console".to_owned() }).await.map(drop)
+    }
+
     /// Ends QEMU, like a power failure.
     pub async fn quit(&self) -> Result<(), QmpError> {
         match self.execute(qmp::quit {}).await {

@@ -456,6 +456,7 @@ pub(super) fn content(known: &Known) -> Content {
         | Known::ActionDone { .. }
         | Known::FaultBegan { .. }
         | Known::FaultEnded { .. }
+        | Known::BmcLogged { .. }
         | Known::Commanded { .. } => return Content::Mark(MarkKind::Change),
         Known::MachineDied { .. }
         | Known::MachineStopped { .. }

@@ -282,6 +282,7 @@ impl TimelineFold {
             | Known::FaultBegan { .. }
             | Known::FaultStruck { .. }
             | Known::FaultEnded { .. }
+            | Known::BmcLogged { .. }
             | Known::Commanded { .. } => return None,
         }
         Some(Happened::Mark { node: None, mark: mark_of(event, MarkKind::Change) })

@@ -44,6 +44,7 @@ fn node() -> Node {
         nics: vec![nic("lan", NicModel::Virtio)],
         disks: Vec::new(),
         cds: Vec::new(),
+        bmc: None,
         boot: Boot::Order(vec![BootDevice::Disk, BootDevice::Network]),
         profile: None,
         start: Start::WithLab,

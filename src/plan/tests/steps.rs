@@ -154,6 +154,7 @@ fn an_undo_reverses_what_its_step_made_and_nothing_else() {
                 Step::Disk(disk) => vec![Undo::DeleteFile(disk.path.clone())],
                 Step::Variables { path, .. } => vec![Undo::DeleteFile(path.clone())],
                 Step::Seed(seed) => vec![Undo::DeleteFile(seed.path.clone())],
+                Step::Bmc { port, .. } => vec![Undo::DeleteLink(port.clone())],
                 Step::Machine { node } => vec![Undo::EndMachine(node.clone())],
                 Step::Host { host, ports } => {
                     let ports = ports.iter().map(|port| Undo::DeleteLink(port.clone()));
@@ -222,6 +223,11 @@ fn nothing_is_used_before_it_is_made() {
                         assert!(named, "{} is made for {node} and not used", file.display());
                     }
                     machines.push(node);
+                }
+                Step::Bmc { node, port, .. } => {
+                    let bmc = plan.nodes[&node].bmc.as_ref().unwrap();
+                    assert!(bridges.contains(&bmc.nic.bridge) && bmc.nic.port == port);
+                    assert!(!machines.contains(&node));
                 }
                 Step::PowerOn { node, after: _ } => assert!(machines.contains(&node)),
                 Step::Host { host, ports: _ } => {

@@ -23,6 +23,7 @@ async fn ask(router: &Router, method: &str, path: &str, body: &str) -> String {
 async fn the_router_answers_whoever_listens() {
     let run_dir = tempfile::tempdir().unwrap();
     let events = Emitter::new(|| Instant { at: RunTime::START, wall: jiff::Timestamp::UNIX_EPOCH }, |_| ());
+    let (commands, mut received) = mpsc::channel(1);
     let rack = Rack::new(RackParts {
         run_dir: run_dir.path().to_owned(),
         kept: run_dir.path().join("kept"),
@@ -41,7 +42,6 @@ async fn the_router_answers_whoever_listens() {
         segments: Vec::new(),
         published: Vec::new(),
     });
-    let (commands, mut received) = mpsc::channel(1);
     let (_progress, progress) = watch::channel(0);
     let rack = Arc::new(rack.unwrap());
     let router = router(ControlHandler {

@@ -98,12 +98,19 @@ impl Node for FakeNode {
                 }
                 NodeCommand::Power(_) => return Err(NodeError::Off { node: self.name.clone() }),
                 NodeCommand::Boot(_) => return Ok(Effect::NextStart),
-                NodeCommand::Media(_) | NodeCommand::Link { .. } | NodeCommand::Keys(_) => {
+                NodeCommand::Media(_)
+                | NodeCommand::Link { .. }
+                | NodeCommand::Keys(_)
+                | NodeCommand::Break => {
                     panic!("it has none")
                 }
             }
             Ok(Effect::Now)
         })
+    }
+
+    fn boot_override(&self) -> watch::Receiver<BootOverride> {
+        watch::Sender::default().subscribe()
     }
 
     fn console(&self) -> Result<Attachment, NodeError> {
@@ -213,7 +220,7 @@ impl Client {
     async fn begin(&self, node: &str, command: NodeCommand) -> oneshot::Receiver<Result<Effect, NodeError>> {
         let (reply, answer) = oneshot::channel();
         let node = NodeName::new(node).unwrap();
-        self.commands.send(RunCommand::Node { node, command, reply }).await.unwrap();
+        self.commands.send(RunCommand::Node { node, command, by: Source::User, reply }).await.unwrap();
         answer
     }
 

@@ -1,4 +1,4 @@
-//! A thread in the network namespace of a host.
+//! A thread in a network namespace: that of a host, or one of its own.
 //!
 //! A socket belongs to the network namespace in which it was created, whichever thread uses it, so the thread only
 //! opens them for others. What it does otherwise must be short.
@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc;
 
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::gettid;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
@@ -24,11 +25,27 @@ impl EnteredNetwork {
     /// Enters the network namespace of a process.
     pub(super) fn of(pidfd: BorrowedFd<'_>) -> io::Result<Self> {
         let pidfd = pidfd.as_fd().try_clone_to_owned()?;
+        let enter = move || setns(&pidfd, CloneFlags::CLONE_NEWNET).map_err(io::Error::from);
+        Self::start(enter).map(|(network, ())| network)
+    }
+
+    /// Creates a network namespace; returns the ID of the thread in it as well, by which links are moved there.
+    ///
+    /// The namespace lasts as long as the thread, or a socket in it.
+    pub(in crate::system) fn create() -> io::Result<(Self, i32)> {
+        Self::start(|| {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            Ok(gettid().as_raw())
+        })
+    }
+
+    fn start<T: Send + 'static>(
+        enter: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<(Self, T)> {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (entered, answer) = mpsc::channel();
         std::thread::Builder::new().name("host network".into()).spawn(move || {
-            let done = setns(&pidfd, CloneFlags::CLONE_NEWNET).map_err(io::Error::from);
-            drop(pidfd);
+            let done = enter();
             let goes_on = done.is_ok();
             if entered.send(done).is_ok() && goes_on {
                 for job in inbox {
@@ -36,8 +53,9 @@ impl EnteredNetwork {
                 }
             }
         })?;
-        answer.recv().map_err(|_| io::Error::other("the thread of a network namespace has ended"))??;
-        Ok(Self { jobs })
+        let done =
+            answer.recv().map_err(|_| io::Error::other("the thread of a network namespace has ended"))??;
+        Ok((Self { jobs }, done))
     }
 
     /// Connects by TCP from the network namespace.

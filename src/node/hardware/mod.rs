@@ -1,0 +1,3 @@
+//! Real machines: what is done to them through their BMCs.
+
+pub mod ipmi;

@@ -1,0 +1,381 @@
+//! The BMCs of a run: each is told what happens to its node, and its orders become commands to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::command::RunCommand;
+use crate::bmc::boot::{BootDevice, Override};
+use crate::bmc::identity::{Identity, Lan};
+use crate::bmc::log::{BootFailure, Loaded};
+use crate::bmc::power::{Control, Happening};
+use crate::bmc::users::{Password, Users};
+use crate::bmc::{Bmc, Learned, Order};
+use crate::event::{BootedFrom, Emitter, Event, Kind, Known, PowerCause, Service, Source, Stage};
+use crate::hint::{Hint, chain};
+use crate::name::NodeName;
+use crate::node::{Attachment, BootOverride, Node, NodeCommand, Power};
+use crate::plan::{BmcPlan, BootTarget, NodeKind, NodePlan, Plan};
+use crate::serve::bmc::{BmcInput, BmcOrder, BmcParts, IPMI, serve};
+use crate::system;
+use crate::system::station::Station;
+
+/// The file with the password of BMCs, in the run folder.
+const PASSWORD_FILE: &str = "bmc-password";
+/// The same file, as processes on hosts see it.
+pub(super) const PASSWORD_ON_HOSTS: &str = "/run/dryrack/bmc-password";
+/// The environment variable with the path of that file.
+pub(super) const PASSWORD_VARIABLE: &str = "DRYRACK_BMC_PASSWORD_FILE";
+/// The manufacturer in SMBIOS.
+const MANUFACTURER: &str = "Dryrack";
+/// The characters of a password that is made, without those that look alike.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// A password that was made for the run.
+#[derive(Debug, Clone)]
+pub(super) struct BmcPassword(Password);
+
+/// Makes the password of BMCs without one in the lab file, and writes it where processes find it.
+pub(super) fn password(plan: &Plan, run_dir: &Path) -> io::Result<Option<BmcPassword>> {
+    let mut bmcs = plan.nodes.values().filter_map(|node| node.bmc.as_ref());
+    if bmcs.all(|bmc| bmc.password.is_some()) {
+        return Ok(None);
+    }
+    let mut random = [0; 16];
+    system::random(&mut random)?;
+    let password = random.map(|byte| ALPHABET[usize::from(byte) % ALPHABET.len()]);
+    let path = run_dir.join(PASSWORD_FILE);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(&password)?;
+    Ok(Some(BmcPassword(Password::new(&password))))
+}
+
+/// Returns the path at which processes find the password of BMCs, if one was made for the run.
+pub(super) fn password_file(run_dir: &Path, on_host: bool) -> Option<PathBuf> {
+    let file = Some(run_dir.join(PASSWORD_FILE)).filter(|path| path.exists())?;
+    Some(if on_host { PASSWORD_ON_HOSTS.into() } else { file })
+}
+
+/// Why the password of a BMC cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PasswordError {
+    /// It could not be fetched.
+    #[error("cannot find the password of the BMC")]
+    Fetch(#[source] crate::lab::SecretError),
+    /// It is not a password of IPMI.
+    #[error("the password of the BMC is {}", if *length == 0 { "empty" } else { "longer than 20 bytes" })]
+    Length {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// No password was made.
+    #[error("no password was made for the BMC")]
+    Missing,
+}
+
+impl Hint for PasswordError {
+    fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
+        match self {
+            Self::Fetch(error) => error.hint(),
+            Self::Length { .. } => Some("IPMI 2.0 has passwords of 1 to 20 bytes".into()),
+            Self::Missing => None,
+        }
+    }
+}
+
+/// The BMCs that are up.
+pub(super) struct Bmcs {
+    links: Mutex<BTreeMap<NodeName, Link>>,
+    /// The password of those without one in the lab file.
+    made: Option<BmcPassword>,
+    /// Takes commands to nodes.
+    commands: mpsc::Sender<RunCommand>,
+}
+
+/// The connection of a BMC to its node.
+struct Link {
+    inputs: mpsc::UnboundedSender<BmcInput>,
+    /// The node, once there is one.
+    node: watch::Sender<Option<Arc<dyn Node>>>,
+}
+
+impl Bmcs {
+    /// Creates them, with the password that was made for the run.
+    pub(super) fn new(made: Option<BmcPassword>, commands: mpsc::Sender<RunCommand>) -> Self {
+        Self { links: Mutex::default(), made, commands }
+    }
+
+    /// Fetches the password of a BMC.
+    #[expect(clippy::disallowed_methods, reason = "a secret is fetched where it is used, and kept nowhere")]
+    pub(super) fn password(&self, plan: &BmcPlan) -> Result<Password, PasswordError> {
+        let Some(secret) = &plan.password else {
+            let made = self.made.as_ref().map(|BmcPassword(password)| password.clone());
+            return made.ok_or(PasswordError::Missing);
+        };
+        let fetched = secret.fetch(|name| std::env::var_os(name), |path| std::fs::read(path));
+        let revealed = fetched.map_err(PasswordError::Fetch)?;
+        let bytes = revealed.expose();
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        match bytes.len() {
+            1..=Password::LONGEST => Ok(Password::new(bytes)),
+            length => Err(PasswordError::Length { length }),
+        }
+    }
+
+    /// Opens the ports of a BMC; the future that it returns serves as long as it is polled.
+    pub(super) async fn start(
+        &self,
+        node: &NodePlan,
+        plan: &BmcPlan,
+        password: &Password,
+        devices: &BTreeSet<BootTarget>,
+        station: Station,
+        events: Emitter,
+    ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+        let ipmi = station.udp(IPMI).await?;
+        let (inputs, inbox) = mpsc::unbounded_channel();
+        let (orders, wanted) = mpsc::unbounded_channel();
+        let (there, machine) = watch::channel(None);
+        let link = Link { inputs: inputs.clone(), node: there };
+        lock(&self.links).insert(node.node.clone(), link);
+        let bmc = Bmc::new(identity(node, plan, devices), Users::new(&plan.user, password.bytes()));
+        let parts =
+            BmcParts { node: node.node.clone(), bmc, ipmi, inputs: inbox, orders, events: events.clone() };
+        let desk = OrderDesk {
+            node: node.node.clone(),
+            commands: self.commands.clone(),
+            inputs: inputs.clone(),
+            events,
+        };
+        Ok(async move {
+            // The network of the BMC lasts as long as this.
+            let _station = station;
+            tokio::join!(serve(parts), desk.run(wanted, machine.clone()), watch_node(machine, inputs));
+        })
+    }
+
+    /// Tells a BMC what happened to its node.
+    pub(super) fn note(&self, event: &Event, find: impl FnOnce(&NodeName) -> Option<Arc<dyn Node>>) {
+        let (Some(name), Kind::Known(known)) = (&event.node, &event.kind) else { return };
+        let links = lock(&self.links);
+        let Some(link) = links.get(name) else { return };
+        let Some(input) = input(known) else { return };
+        let is_known = link.node.borrow().is_some();
+        if !is_known && matches!(known, Known::PoweredOn {}) {
+            link.node.send_replace(find(name));
+        }
+        // The BMC is gone when the services have ended.
+        link.inputs.send(input).ok();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // After a panic the map is still consistent: every change is a single operation.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns what a BMC knows of its node.
+fn identity(node: &NodePlan, plan: &BmcPlan, devices: &BTreeSet<BootTarget>) -> Identity {
+    let NodeKind::Qemu(qemu) = &node.kind;
+    let parts: Vec<u8> = env!("CARGO_PKG_VERSION").split('.').filter_map(|part| part.parse().ok()).collect();
+    let part = |index: usize| parts.get(index).copied().unwrap_or(0);
+    Identity {
+        node: node.node.to_string(),
+        manufacturer: MANUFACTURER.to_owned(),
+        product: qemu.identity.product.to_string(),
+        serial: qemu.identity.serial.clone(),
+        asset_tag: qemu.identity.asset_tag.clone(),
+        uuid: qemu.identity.uuid.into_bytes(),
+        version: (part(0), part(1)),
+        lan: Lan {
+            mac: plan.nic.mac,
+            address: plan.address.addr(),
+            mask: plan.address.netmask(),
+            gateway: plan.gateway.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED),
+        },
+        has_fans: true,
+        devices: devices.iter().copied().map(device).collect(),
+    }
+}
+
+/// Returns what a BMC learns of an event.
+fn input(known: &Known) -> Option<BmcInput> {
+    let by_guest = |why: &PowerCause| *why == PowerCause::Guest;
+    Some(match known {
+        Known::PoweredOn {} => BmcInput::Happened(Happening::PoweredOn),
+        Known::PoweredOff { why } => BmcInput::Happened(Happening::PoweredOff { by_guest: by_guest(why) }),
+        // A machine that ended by itself has lost its power.
+        Known::MachineDied { .. } => BmcInput::Happened(Happening::PoweredOff { by_guest: true }),
+        Known::Reset { why } => BmcInput::Happened(Happening::Reset { by_guest: by_guest(why) }),
+        Known::Booted { from: BootedFrom::Network, .. } => {
+            BmcInput::Learned(Learned::Booted(Loaded::Network))
+        }
+        Known::Booted { from: BootedFrom::Disk, .. } => BmcInput::Learned(Learned::Booted(Loaded::Disk)),
+        Known::Diagnosed { finding } => BmcInput::Learned(Learned::BootFailed(match finding.stage {
+            // What comes before a boot program is the business of PXE.
+            Stage::Dhcp | Stage::Nbp => BootFailure::NoPxeServer,
+            Stage::Firmware => BootFailure::NoMedium,
+            Stage::Off | Stage::Loader | Stage::Kernel | Stage::Os => return None,
+        })),
+        _ => return None,
+    })
+}
+
+/// Returns the override of a BMC that is the one of a node.
+fn of_node(over: BootOverride) -> Option<Override> {
+    let (target, is_persistent) = match over {
+        BootOverride::Default => return None,
+        BootOverride::Once(target) => (target, false),
+        BootOverride::Always(target) => (target, true),
+    };
+    Some(Override { device: device(target), is_persistent })
+}
+
+fn device(target: BootTarget) -> BootDevice {
+    match target {
+        BootTarget::Network => BootDevice::Pxe,
+        BootTarget::Disk => BootDevice::Disk,
+        BootTarget::Cd => BootDevice::Cd,
+        BootTarget::Usb => BootDevice::Usb,
+        BootTarget::Setup => BootDevice::Setup,
+    }
+}
+
+/// Returns the override of a node that is the one of a BMC.
+fn of_bmc(over: Option<Override>) -> BootOverride {
+    let Some(Override { device, is_persistent }) = over else { return BootOverride::Default };
+    let target = match device {
+        BootDevice::Pxe => BootTarget::Network,
+        BootDevice::Disk => BootTarget::Disk,
+        BootDevice::Cd => BootTarget::Cd,
+        BootDevice::Usb => BootTarget::Usb,
+        BootDevice::Setup => BootTarget::Setup,
+    };
+    if is_persistent { BootOverride::Always(target) } else { BootOverride::Once(target) }
+}
+
+/// Tells a BMC the override of its node and what is printed there, as long as it is polled.
+async fn watch_node(
+    mut machine: watch::Receiver<Option<Arc<dyn Node>>>,
+    inputs: mpsc::UnboundedSender<BmcInput>,
+) {
+    let Ok(there) = machine.wait_for(Option::is_some).await.map(|node| node.clone()) else { return };
+    let Some(node) = there else { return };
+    let mut overrides = node.boot_override();
+    let told = inputs.clone();
+    let boots = async move {
+        // It may have been used already.
+        loop {
+            let over = *overrides.borrow_and_update();
+            if told.send(BmcInput::Overridden(of_node(over))).is_err() || overrides.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let prints = async move {
+        let Ok(Attachment { replay, mut output, .. }) = node.console() else { return };
+        let mut next = Ok(Bytes::from(replay));
+        loop {
+            match next {
+                Ok(bytes) => {
+                    if inputs.send(BmcInput::Printed(bytes)).is_err() {
+                        return;
+                    }
+                }
+                // What was lost is lost; the log of the console has it.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+            next = output.recv().await;
+        }
+    };
+    tokio::join!(boots, prints);
+}
+
+/// Turns orders of a BMC into commands to its node.
+struct OrderDesk {
+    node: NodeName,
+    commands: mpsc::Sender<RunCommand>,
+    inputs: mpsc::UnboundedSender<BmcInput>,
+    events: Emitter,
+}
+
+impl OrderDesk {
+    /// Carries orders out, as long as it is polled.
+    async fn run(
+        self,
+        mut orders: mpsc::UnboundedReceiver<BmcOrder>,
+        machine: watch::Receiver<Option<Arc<dyn Node>>>,
+    ) {
+        // A shutdown takes its time, and a command that comes later must not wait for it.
+        let mut shutdowns = JoinSet::new();
+        while let Some(order) = orders.recv().await {
+            while shutdowns.try_join_next().is_some() {}
+            match order {
+                BmcOrder::Machine(order) => {
+                    let done = self.carry_out(order).await;
+                    match order {
+                        Order::Power(Control::Soft) => drop(shutdowns.spawn(done)),
+                        Order::Power(_) | Order::Boot(_) => done.await,
+                    }
+                }
+                BmcOrder::Break => drop(self.command(NodeCommand::Break).await),
+                BmcOrder::Type(bytes) => {
+                    let node = machine.borrow().clone();
+                    if let Some(Attachment { input, .. }) = node.and_then(|node| node.console().ok()) {
+                        // The machine is gone with the lab.
+                        input.send(bytes).await.ok();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins an order; the future that it returns waits for its end, and tells the BMC.
+    async fn carry_out(&self, order: Order) -> impl Future<Output = ()> + Send + 'static {
+        let (command, is_on_otherwise) = match order {
+            Order::Power(Control::On) => (NodeCommand::Power(Power::On), false),
+            Order::Power(Control::Off) => (NodeCommand::Power(Power::ForceOff), true),
+            Order::Power(Control::Cycle) => (NodeCommand::Power(Power::Cycle), false),
+            Order::Power(Control::Reset) => (NodeCommand::Power(Power::Reset), true),
+            Order::Power(Control::Nmi) => (NodeCommand::Power(Power::Nmi), true),
+            Order::Power(Control::Soft) => (NodeCommand::Power(Power::Off), true),
+            Order::Boot(over) => (NodeCommand::Boot(of_bmc(over)), false),
+        };
+        let answer = self.command(command).await;
+        let (inputs, events, node) = (self.inputs.clone(), self.events.of(Source::Bmc), self.node.clone());
+        async move {
+            // Without an answer the run ends.
+            let Ok(done) = answer.await else { return };
+            if let Err(error) = &done {
+                let failed = Known::ServiceFailed { service: Service::Bmc, error: chain(error) };
+                events.emit_of(&node, failed);
+            }
+            let input = match (order, done) {
+                (Order::Boot(_), _) => BmcInput::Set,
+                (Order::Power(_), Ok(_)) => return,
+                (Order::Power(_), Err(_)) => BmcInput::Failed { is_on: is_on_otherwise },
+            };
+            inputs.send(input).ok();
+        }
+    }
+
+    async fn command(
+        &self,
+        command: NodeCommand,
+    ) -> oneshot::Receiver<Result<crate::node::Effect, crate::node::NodeError>> {
+        let (reply, answer) = oneshot::channel();
+        let node = self.node.clone();
+        // Without a receiver the run ends, and nobody answers.
+        self.commands.send(RunCommand::Node { node, command, by: Source::Bmc, reply }).await.ok();
+        answer
+    }
+}
