@@ -1,6 +1,5 @@
 //! A BMC as its sessions over LAN see it.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::command::{Asker, Channel, level};
@@ -18,14 +17,12 @@ pub struct OverLan<'a> {
     pub typed: Vec<u8>,
     /// How many breaks a client sent on the serial console.
     pub breaks: usize,
-    /// Who gave commands, in their order.
-    pub askers: Vec<SocketAddr>,
 }
 
 impl<'a> OverLan<'a> {
     /// Shows a BMC at an instant.
     pub fn new(bmc: &'a mut Bmc, now: Now) -> Self {
-        Self { bmc, now, typed: Vec::new(), breaks: 0, askers: Vec::new() }
+        Self { bmc, now, typed: Vec::new(), breaks: 0 }
     }
 }
 
@@ -49,7 +46,6 @@ impl World for OverLan<'_> {
     }
 
     fn command(&mut self, _: Duration, asker: &server::Asker, request: &Request<'_>) -> Answer {
-        self.askers.push(asker.from);
         let asker = Asker { channel: Channel::Lan, level: asker.privilege };
         let (netfn, code) = (request.command.netfn.number(), request.command.code);
         match self.bmc.answer(self.now, asker, netfn, code, request.data) {

@@ -38,18 +38,12 @@ pub(super) struct Args {
 enum Action {
     /// Show the power, what is booted next, and what happens when the power comes back
     Status,
-    /// Power on
-    On,
-    /// Power off at once
-    Off,
-    /// Press the power button: the system shuts down
-    Soft,
-    /// Power off at once and on again
-    Cycle,
-    /// Reset
-    Reset,
-    /// Send a non-maskable interrupt (NMI)
-    Nmi,
+    /// Show or change the power
+    Power {
+        /// Action
+        #[arg(value_enum, default_value_t = PowerAction::Status)]
+        action: PowerAction,
+    },
     /// Override what is booted at the next start
     BootNext {
         /// Boot device
@@ -64,6 +58,24 @@ enum Action {
         #[arg(long)]
         steal: bool,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PowerAction {
+    /// Print `on` or `off`
+    Status,
+    /// Power on
+    On,
+    /// Power off at once
+    Off,
+    /// Press the power button: the system shuts down
+    Soft,
+    /// Power off at once and on again
+    Cycle,
+    /// Reset
+    Reset,
+    /// Send a non-maskable interrupt (NMI)
+    Nmi,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -86,15 +98,9 @@ enum Device {
 pub(super) fn run(args: &Args) -> Result<u8, Stop> {
     let bmc = resolve(&args.host)?;
     let privilege = match args.action {
-        Action::Status => Privilege::User,
+        Action::Status | Action::Power { action: PowerAction::Status } => Privilege::User,
         Action::Sol { .. } => Privilege::Administrator,
-        Action::On
-        | Action::Off
-        | Action::Soft
-        | Action::Cycle
-        | Action::Reset
-        | Action::Nmi
-        | Action::BootNext { .. } => Privilege::Operator,
+        Action::Power { .. } | Action::BootNext { .. } => Privilege::Operator,
     };
     let settings = Settings::new(args.user.as_bytes(), password(args.password_file.as_deref())?, privilege);
     block_on(async {
@@ -108,18 +114,27 @@ pub(super) fn run(args: &Args) -> Result<u8, Stop> {
 
 async fn perform(session: &mut IpmiSession, args: &Args) -> Result<u8, Stop> {
     let host = args.host.as_str();
-    let (control_of, said) = match args.action {
+    let action = match args.action {
         Action::Status => return status(session).await.map_err(|error| Stop::host(&error)),
         Action::BootNext { device, uefi } => {
             return boot_next(session, device, uefi).await.map_err(|error| Stop::host(&error));
         }
         Action::Sol { steal } => return sol(session, host, steal).await,
-        Action::On => (Control::On, "was powered on"),
-        Action::Off => (Control::Off, "was powered off"),
-        Action::Soft => (Control::Soft, "was asked to shut down"),
-        Action::Cycle => (Control::Cycle, "was power-cycled"),
-        Action::Reset => (Control::Reset, "was reset"),
-        Action::Nmi => (Control::Nmi, "was interrupted"),
+        Action::Power { action } => action,
+    };
+    let (control_of, said) = match action {
+        PowerAction::Status => {
+            let status = session.ask_for(Status::ask(), Status::parse).await;
+            let status = status.map_err(|error| Stop::host(&error))?;
+            output::data(if status.on { "on\n" } else { "off\n" });
+            return Ok(exit::MET);
+        }
+        PowerAction::On => (Control::On, "was powered on"),
+        PowerAction::Off => (Control::Off, "was powered off"),
+        PowerAction::Soft => (Control::Soft, "was asked to shut down"),
+        PowerAction::Cycle => (Control::Cycle, "was power-cycled"),
+        PowerAction::Reset => (Control::Reset, "was reset"),
+        PowerAction::Nmi => (Control::Nmi, "was interrupted"),
     };
     session.ask(control(control_of)).await.map_err(|error| Stop::host(&error))?;
     output::note(&format!("{host} {said}"));
@@ -128,7 +143,12 @@ async fn perform(session: &mut IpmiSession, args: &Args) -> Result<u8, Stop> {
 
 async fn status(session: &mut IpmiSession) -> Result<u8, IpmiError> {
     let status = session.ask_for(Status::ask(), Status::parse).await?;
-    let flags = session.ask_for(boot_flags(), parse_boot_flags).await?;
+    let boot = match session.ask_for(boot_flags(), parse_boot_flags).await {
+        Ok(flags) => shown(&flags),
+        // Some BMCs show it to operators only.
+        Err(error @ IpmiError::Refused { .. }) => error.to_string(),
+        Err(error) => return Err(error),
+    };
     let policy = match status.policy {
         Some(RestorePolicy::Off) => "stays off",
         Some(RestorePolicy::Previous) => "as before",
@@ -136,10 +156,7 @@ async fn status(session: &mut IpmiSession) -> Result<u8, IpmiError> {
         None => "unknown",
     };
     let power = if status.on { "on" } else { "off" };
-    output::data(&format!(
-        "power         {power}\nnext boot     {}\nafter outage  {policy}\n",
-        shown(&flags)
-    ));
+    output::data(&format!("power         {power}\nnext boot     {boot}\nafter outage  {policy}\n",));
     Ok(exit::MET)
 }
 

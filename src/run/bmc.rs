@@ -33,7 +33,7 @@ const PASSWORD_FILE: &str = "bmc-password";
 /// The same file, as processes on hosts see it.
 pub(super) const PASSWORD_ON_HOSTS: &str = "/run/dryrack/bmc-password";
 /// The environment variable with the path of that file.
-pub(super) const PASSWORD_VARIABLE: &str = "DRYRACK_BMC_PASSWORD_FILE";
+const PASSWORD_VARIABLE: &str = "DRYRACK_BMC_PASSWORD_FILE";
 /// The manufacturer in SMBIOS.
 const MANUFACTURER: &str = "Dryrack";
 /// The characters of a password that is made, without those that look alike.
@@ -58,10 +58,16 @@ pub(super) fn password(plan: &Plan, run_dir: &Path) -> io::Result<Option<BmcPass
     Ok(Some(BmcPassword(Password::new(&password))))
 }
 
-/// Returns the path at which processes find the password of BMCs, if one was made for the run.
-pub(super) fn password_file(run_dir: &Path, on_host: bool) -> Option<PathBuf> {
-    let file = Some(run_dir.join(PASSWORD_FILE)).filter(|path| path.exists())?;
-    Some(if on_host { PASSWORD_ON_HOSTS.into() } else { file })
+/// Returns the path of the password that was made for the run, if one was.
+pub(super) fn password_file(run_dir: &Path) -> Option<PathBuf> {
+    Some(run_dir.join(PASSWORD_FILE)).filter(|path| path.exists())
+}
+
+/// Returns the environment variable that names the password which was made for the run, for a program in the lab's
+/// network or on a host.
+pub fn bmc_variable(run_dir: &Path, on_host: bool) -> Option<(&'static str, PathBuf)> {
+    let file = password_file(run_dir)?;
+    Some((PASSWORD_VARIABLE, if on_host { PASSWORD_ON_HOSTS.into() } else { file }))
 }
 
 /// Why the password of a BMC cannot be used.

@@ -51,6 +51,7 @@ mod wire;
 
 use std::path::PathBuf;
 
+pub use bmc::bmc_variable;
 pub use fault::FaultOrder;
 pub use guardian::guardian_main;
 pub use journal::Journal;

@@ -37,7 +37,7 @@ use crate::node::Node;
 use crate::node::host::Space;
 use crate::observe::AddressBook;
 use crate::plan::{NetworkPlan, Plan, Step};
-use crate::run::bmc;
+use crate::run::bmc::bmc_variable;
 use crate::run::no_kubeconfig::NoKubeconfig;
 use crate::run::process::AskHttp;
 use crate::run::reach::Reaching;
@@ -601,8 +601,8 @@ impl Shared {
                 variables.push((format!("DRYRACK_ADDRESS_{name}"), address.to_string()));
             }
         }
-        if let Some(file) = bmc::password_file(&self.context.run_dir, false) {
-            variables.push((bmc::PASSWORD_VARIABLE.to_owned(), file.display().to_string()));
+        if let Some((name, file)) = bmc_variable(&self.context.run_dir, false) {
+            variables.push((name.to_owned(), file.display().to_string()));
         }
         if let Some(node) = node {
             variables.push(("DRYRACK_NODE".to_owned(), node.to_string()));

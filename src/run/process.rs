@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::bmc;
+use super::bmc::bmc_variable;
 use super::strays::end_strays;
 use crate::event::{Emitter, Known, Source};
 use crate::hint::{Hint, chain};
@@ -267,9 +267,8 @@ impl Runner {
         spec.envs = plan.environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
         spec.envs.push(("PATH".into(), search_path()));
         spec.envs.push((MARK.into(), mark(&self.run_dir, &plan.process)));
-        if let Some(file) = bmc::password_file(&self.run_dir, plan.host.is_some()) {
-            spec.envs.push((bmc::PASSWORD_VARIABLE.into(), file.into()));
-        }
+        let of_bmcs = bmc_variable(&self.run_dir, plan.host.is_some());
+        spec.envs.extend(of_bmcs.map(|(name, file)| (name.into(), file.into())));
         let mut child = self.spawner.spawn(spec).await?;
         let stdout = child.take_stdout().map(ChildStdout::from_std).transpose().map_err(failed)?;
         self.emit(Known::ProcessStarted { process: plan.process.clone() });

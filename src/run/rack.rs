@@ -225,7 +225,7 @@ impl Rack {
             let given = GivenFile { source: ourselves, access: Access::ReadOnly };
             files.insert(OURSELVES_ON_HOSTS.into(), given);
         }
-        if let Some(source) = bmc::password_file(&self.parts.run_dir, false) {
+        if let Some(source) = bmc::password_file(&self.parts.run_dir) {
             files.insert(bmc::PASSWORD_ON_HOSTS.into(), GivenFile { source, access: Access::ReadOnly });
         }
         let machine = HostMachine::new(plan, files, folder, Arc::clone(&self.netlink), &self.parts.events);

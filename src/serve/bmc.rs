@@ -99,30 +99,25 @@ pub async fn serve(parts: BmcParts) {
     let mut datagram = vec![0; DATAGRAM];
     loop {
         let (outs, due) = controller.settle();
-        for Out { to, bytes } in outs {
-            // A datagram that cannot be sent is one that is lost: the client asks again.
-            if let Err(error) = ipmi.send_to(&bytes, to).await {
-                tracing::debug!(%to, %error, "an answer was not sent");
+        send(&ipmi, outs).await;
+        match next(&ipmi, &mut datagram, &mut inputs, due).await {
+            Next::Due => {}
+            Next::Input(None) => return,
+            Next::Input(Some(input)) => controller.learn(input),
+            Next::Datagram(Err(error)) => failure.pause(&error).await,
+            Next::Datagram(Ok((length, from))) => {
+                let outs = controller.receive(from, &datagram[..length]);
+                send(&ipmi, outs).await;
             }
         }
-        let next = next(&ipmi, &mut datagram, &mut inputs, due).await;
-        let outs = match next {
-            Next::Due => Vec::new(),
-            Next::Input(None) => return,
-            Next::Input(Some(input)) => {
-                controller.learn(input);
-                Vec::new()
-            }
-            Next::Datagram(Err(error)) => {
-                failure.pause(&error).await;
-                Vec::new()
-            }
-            Next::Datagram(Ok((length, from))) => controller.receive(from, &datagram[..length]),
-        };
-        for Out { to, bytes } in outs {
-            if let Err(error) = ipmi.send_to(&bytes, to).await {
-                tracing::debug!(%to, %error, "an answer was not sent");
-            }
+    }
+}
+
+async fn send(socket: &UdpSocket, outs: Vec<Out>) {
+    for Out { to, bytes } in outs {
+        // A datagram that cannot be sent is one that is lost: the client asks again.
+        if let Err(error) = socket.send_to(&bytes, to).await {
+            tracing::debug!(%to, %error, "an answer was not sent");
         }
     }
 }

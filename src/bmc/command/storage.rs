@@ -50,7 +50,7 @@ pub(super) fn answer(bmc: &mut Bmc, now: Now, command: u8, data: &[u8]) -> Answe
         0x44 => add_entry(bmc, now, data),
         0x46 => {
             let [a, b, c, d] = bytes(data)?;
-            reserved(bmc, [a, b], bmc.interface.reservations.1, false)?;
+            reserved([a, b], bmc.interface.reservations.1, false)?;
             let id = u16::from_le_bytes([c, d]);
             let id = bmc.log.get(id).ok_or(Code::NotPresent)?.0.id;
             bmc.log.remove(now.unix, id);
@@ -58,7 +58,7 @@ pub(super) fn answer(bmc: &mut Bmc, now: Now, command: u8, data: &[u8]) -> Answe
         }
         0x47 => {
             let [a, b, c, d, e, what] = bytes(data)?;
-            reserved(bmc, [a, b], bmc.interface.reservations.1, false)?;
+            reserved([a, b], bmc.interface.reservations.1, false)?;
             match ([c, d, e], what) {
                 (CLEAR, 0xAA) => {
                     bmc.log.clear(now.unix);
@@ -79,7 +79,7 @@ fn next(reservation: u16) -> u16 {
 }
 
 /// Checks a reservation; a read from the start may do without.
-fn reserved(_: &Bmc, given: [u8; 2], current: u16, may_be_none: bool) -> Result<(), Code> {
+fn reserved(given: [u8; 2], current: u16, may_be_none: bool) -> Result<(), Code> {
     match u16::from_le_bytes(given) {
         0 if may_be_none => Ok(()),
         given if given == current => Ok(()),
@@ -117,7 +117,7 @@ fn part(record: &[u8], offset: u8, count: u8) -> Result<&[u8], Code> {
 /// Get SDR (section 33.12).
 fn read_sensor_record(bmc: &Bmc, data: &[u8]) -> Answer {
     let [a, b, c, d, offset, count] = bytes(data)?;
-    reserved(bmc, [a, b], bmc.interface.reservations.0, offset == 0)?;
+    reserved([a, b], bmc.interface.reservations.0, offset == 0)?;
     let records = &bmc.interface.repository;
     let index = match u16::from_le_bytes([c, d]) {
         0 => 0,
@@ -149,7 +149,7 @@ fn log_info(bmc: &Bmc) -> Vec<u8> {
 /// Get SEL Entry (section 31.5).
 fn read_entry(bmc: &Bmc, data: &[u8]) -> Answer {
     let [a, b, c, d, offset, count] = bytes(data)?;
-    reserved(bmc, [a, b], bmc.interface.reservations.1, offset == 0)?;
+    reserved([a, b], bmc.interface.reservations.1, offset == 0)?;
     let (entry, following) = bmc.log.get(u16::from_le_bytes([c, d])).ok_or(Code::NotPresent)?;
     Ok([&following.to_le_bytes()[..], part(&entry.record(), offset, count)?].concat())
 }

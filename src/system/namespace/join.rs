@@ -39,24 +39,38 @@ const NOT_FOUND: u8 = 127;
 
 /// Runs a program in the namespaces of a run and returns its exit status.
 ///
-/// It inherits terminal, environment (with [`RUN`]) and working directory, and dies with the lab and with this process. Blocks until
+/// It inherits terminal, environment (with [`RUN`] and `variable`) and working directory, and dies with the lab and with this process. Blocks until
 /// it has exited; meanwhile only the program gets the terminal's interrupts.
-pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, NamespaceError> {
-    run(run_dir, None, argv)
+pub fn run_inside(
+    run_dir: &Path,
+    argv: &[OsString],
+    variable: Option<(&'static str, PathBuf)>,
+) -> Result<ExitStatus, NamespaceError> {
+    run(run_dir, None, argv, variable)
 }
 
 /// Runs a program on a host of a run, as its root, and returns its exit status. Otherwise as [`run_inside`].
-pub fn run_on_host(run_dir: &Path, host: &NodeName, argv: &[OsString]) -> Result<ExitStatus, NamespaceError> {
-    run(run_dir, Some(host), argv)
+pub fn run_on_host(
+    run_dir: &Path,
+    host: &NodeName,
+    argv: &[OsString],
+    variable: Option<(&'static str, PathBuf)>,
+) -> Result<ExitStatus, NamespaceError> {
+    run(run_dir, Some(host), argv, variable)
 }
 
-fn run(run_dir: &Path, host: Option<&NodeName>, argv: &[OsString]) -> Result<ExitStatus, NamespaceError> {
+fn run(
+    run_dir: &Path,
+    host: Option<&NodeName>,
+    argv: &[OsString],
+    variable: Option<(&'static str, PathBuf)>,
+) -> Result<ExitStatus, NamespaceError> {
     let ids = NamespaceIds::read(run_dir)?;
     if !ids.is_alive() {
         return Err(NamespaceError::plain("the lab is not up").with_hint("start it with `dryrack up`"));
     }
     if host.is_none() && (ids.isolation == Isolation::None || ids.contain_us()) {
-        return run_here(run_dir, argv);
+        return run_here(run_dir, argv, variable);
     }
     sys::ignore_interrupts();
     let (reported, report) = pipe()?;
@@ -64,7 +78,7 @@ fn run(run_dir: &Path, host: Option<&NodeName>, argv: &[OsString]) -> Result<Exi
     let mut join = command(OURSELVES);
     join.arg0("dryrack").arg("@join").arg(std::path::absolute(run_dir).map_err(failed(what))?);
     join.arg(host.map_or("", NodeName::as_str)).args(argv);
-    join.env(RUN, run_dir);
+    join.env(RUN, run_dir).envs(variable);
     let setup = ChildSetup { dies_with_thread: true, fds: vec![(REPORT, report)], ..ChildSetup::default() };
     let started = sys::set_up_child(&mut join, setup).and_then(|()| join.spawn());
     let mut child = started.map_err(failed(what))?;
@@ -79,14 +93,18 @@ fn run(run_dir: &Path, host: Option<&NodeName>, argv: &[OsString]) -> Result<Exi
 }
 
 /// Runs a program where we are and returns its exit status. Otherwise as [`run_inside`].
-pub fn run_here(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, NamespaceError> {
+pub fn run_here(
+    run_dir: &Path,
+    argv: &[OsString],
+    variable: Option<(&'static str, PathBuf)>,
+) -> Result<ExitStatus, NamespaceError> {
     let [program, args @ ..] = argv else { return Err(NamespaceError::plain("no program given")) };
     sys::ignore_interrupts();
     let mut child = command(program);
     child.args(args);
     sys::set_up_child(&mut child, ChildSetup { interruptible: true, ..ChildSetup::default() })
         .map_err(failed("cannot prepare the program"))?;
-    child.env(RUN, run_dir);
+    child.env(RUN, run_dir).envs(variable);
     child.status().map_err(failed(format!("cannot run `{}`", program.display())))
 }
 
