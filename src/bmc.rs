@@ -1,9 +1,9 @@
 //! A BMC: the controller that powers a machine on and off, says what it boots, and tells what happened to it.
 //!
 //! ```text
-//! IPMI, Redfish, in-band, CLI ──▶ command ──▶ Bmc ──▶ orders to the machine
-//!                                              ▲
-//!                           what happened to the machine
+//! IPMI over LAN ──▶ command ──▶ Bmc ──▶ orders to the machine
+//!                                ▲
+//!              what happened to the machine
 //! ```
 //!
 //! One state for every way in. It has no clock, no socket and no machine: time is an argument, and what is to be done to
@@ -191,8 +191,8 @@ impl Bmc {
     }
 
     /// Learns that a power command could not be carried out.
-    pub fn failed(&mut self, now: Now, is_on: bool) {
-        self.power.failed(now.up, is_on);
+    pub fn failed(&mut self, now: Now) {
+        self.power.failed(now.up);
     }
 
     fn went_off(&mut self, now: Now) {

@@ -1,7 +1,6 @@
 //! The commands of IPMI, answered from the state of a BMC.
 //!
-//! The same for every way in: over LAN, where the session was checked before, and from within the machine, where no
-//! session is needed.
+//! The session was checked before.
 
 mod app;
 mod chassis;
@@ -60,7 +59,7 @@ pub(super) struct Interface {
     inventory: Vec<u8>,
     /// The last reservation of the repository of sensors, and of the log.
     reservations: (u16, u16),
-    /// Partial additions are not supported, but clients look at this.
+    /// The ACPI power states of system and device, as written.
     acpi: [u8; 2],
 }
 
@@ -106,8 +105,7 @@ impl Interface {
 pub fn level(netfn: u8, command: u8) -> Privilege {
     match (netfn, command) {
         // Chassis control, identify, boot options; what changes the power and the next boot.
-        (0x00, 0x02 | 0x04 | 0x05 | 0x08) => Privilege::Operator,
-        (0x00, 0x06) => Privilege::Operator,
+        (0x00, 0x02 | 0x04 | 0x05 | 0x06 | 0x08) => Privilege::Operator,
         // Resets and sets of the watchdog, events added to the log.
         (0x06, 0x22 | 0x24) | (0x04, 0x26 | 0x28) | (0x0A, 0x44 | 0x46 | 0x47 | 0x49) => Privilege::Operator,
         // The BMC itself, its users and channels, its place on the network.

@@ -13,6 +13,9 @@
 
 pub mod privilege;
 
+/// The UDP port of IPMI over LAN (section 13.1.2).
+pub const PORT: u16 = 623;
+
 pub mod boot_flags;
 pub mod command;
 pub mod completion;

@@ -52,10 +52,8 @@ impl fmt::Display for Logged {
             Self::PxeRequested => "PXE boot requested",
             Self::Booted(Loaded::Disk) => "booted from disk",
             Self::Booted(Loaded::Network) => "booted from the network",
-            Self::Booted(Loaded::Cd) => "booted from CD",
             Self::BootFailed(BootFailure::NoMedium) => "boot error: no bootable medium",
             Self::BootFailed(BootFailure::NoPxeServer) => "boot error: no PXE server",
-            Self::BootFailed(BootFailure::InvalidSector) => "boot error: invalid boot sector",
             Self::Watchdog(WatchdogAction::Nothing) => "watchdog expired",
             Self::Watchdog(WatchdogAction::Reset) => "watchdog expired: hard reset",
             Self::Watchdog(WatchdogAction::Off) => "watchdog expired: power off",
@@ -76,8 +74,6 @@ pub enum Loaded {
     Disk,
     /// The network.
     Network,
-    /// A CD.
-    Cd,
 }
 
 /// Why a boot failed (sensor type 1Eh).
@@ -87,8 +83,6 @@ pub enum BootFailure {
     NoMedium,
     /// No PXE server.
     NoPxeServer,
-    /// The boot sector is invalid, or the disk cannot be read.
-    InvalidSector,
 }
 
 /// What the watchdog did (sensor type 23h).
@@ -158,7 +152,6 @@ impl Entry {
                 match from {
                     Loaded::Disk => 1,
                     Loaded::Network => 2,
-                    Loaded::Cd => 4,
                 },
             ),
             Logged::BootFailed(why) => (
@@ -167,7 +160,6 @@ impl Entry {
                 match why {
                     BootFailure::NoMedium => 0,
                     BootFailure::NoPxeServer => 2,
-                    BootFailure::InvalidSector => 3,
                 },
             ),
             Logged::Watchdog(action) => (
@@ -200,6 +192,7 @@ impl Entry {
 pub struct Log {
     entries: VecDeque<Entry>,
     last: u16,
+    total: usize,
     added: Option<u32>,
     cleared: Option<u32>,
     is_overflown: bool,
@@ -214,6 +207,7 @@ impl Log {
         }
         self.last = if self.last >= 0xFFFE { 1 } else { self.last + 1 };
         self.added = Some(at);
+        self.total += 1;
         self.entries.push_back(Entry { id: self.last, at, what });
         self.last
     }
@@ -251,6 +245,11 @@ impl Log {
         };
         let next = self.entries.get(index + 1).map_or(0xFFFF, |entry| entry.id);
         Some((self.entries.get(index)?, next))
+    }
+
+    /// Returns how many entries were ever added.
+    pub fn total(&self) -> usize {
+        self.total
     }
 
     /// Returns the number of entries.

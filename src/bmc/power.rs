@@ -85,8 +85,6 @@ pub enum RestartCause {
     Button,
     /// The watchdog expired.
     Watchdog,
-    /// The power is restored as the policy says.
-    Policy,
     /// The system restarted itself.
     Soft,
 }
@@ -99,7 +97,6 @@ impl RestartCause {
             Self::Command => 1,
             Self::Button => 3,
             Self::Watchdog => 4,
-            Self::Policy => 6,
             Self::Soft => 0x0A,
         }
     }
@@ -112,7 +109,6 @@ impl fmt::Display for RestartCause {
             Self::Command => "a command to the BMC",
             Self::Button => "the power button",
             Self::Watchdog => "the watchdog",
-            Self::Policy => "the power restore policy",
             Self::Soft => "the system itself",
         })
     }
@@ -158,6 +154,8 @@ pub struct IsOff;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Power {
     on: bool,
+    /// Whether the machine is on as far as it has told, which a command that fails falls back to.
+    is_running: bool,
     /// Who began the start that a happening will confirm.
     expected: Option<RestartCause>,
     /// Whether the last power-on was by a command of the BMC.
@@ -226,6 +224,7 @@ impl Power {
 
     /// Learns what happened to the machine; returns whether it begins to boot.
     pub fn happened(&mut self, now: Duration, happening: Happening) -> bool {
+        self.is_running = !matches!(happening, Happening::PoweredOff { .. });
         match happening {
             Happening::PoweredOn => {
                 if !self.on {
@@ -254,10 +253,10 @@ impl Power {
         true
     }
 
-    /// A command that the machine could not carry out: it is in the state that it was in.
-    pub fn failed(&mut self, now: Duration, is_on: bool) {
+    /// A command that the machine could not carry out: it is in the state that it told last.
+    pub fn failed(&mut self, now: Duration) {
         self.expected = None;
-        match (self.on, is_on) {
+        match (self.on, self.is_running) {
             (true, false) => self.end(now),
             (false, true) => self.begin(now),
             (true, true) | (false, false) => {}
@@ -349,6 +348,23 @@ mod tests {
             power.happened(Duration::from_secs(51), Happening::PoweredOn);
             prop_assert!(power.is_on());
         }
+    }
+
+    #[test]
+    fn a_command_that_fails_leaves_the_machine_as_it_is() {
+        let (mut power, now) = (Power::default(), Duration::from_secs(1));
+        power.control(now, Control::On, RestartCause::Command).unwrap();
+        power.failed(now);
+        assert!(!power.is_on(), "it never started");
+        power.happened(now, Happening::PoweredOn);
+        power.control(now, Control::Reset, RestartCause::Command).unwrap();
+        power.happened(now, Happening::PoweredOff { by_guest: true });
+        power.failed(now);
+        assert!(!power.is_on(), "it shut down before it was reset");
+        power.happened(now, Happening::PoweredOn);
+        power.control(now, Control::Soft, RestartCause::Command).unwrap();
+        power.failed(now);
+        assert!(power.is_on(), "it does not listen to the button");
     }
 
     #[test]

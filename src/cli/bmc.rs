@@ -8,12 +8,13 @@ use clap::{Subcommand, ValueEnum};
 use super::console;
 use super::output::{self, Stop};
 use super::runtime::block_on;
+use crate::bmc::ipmi::PORT;
 use crate::bmc::ipmi::boot_flags::{BootFlags, BootMode, BootSelector, Lifetime};
 use crate::bmc::ipmi::client::chassis::{Status, boot_flags, control, parse_boot_flags, set_boot_flags};
 use crate::bmc::ipmi::client::{Settings, WhenTaken};
 use crate::bmc::ipmi::privilege::Privilege;
 use crate::bmc::power::{Control, RestorePolicy};
-use crate::node::hardware::ipmi::{IpmiError, IpmiSession, PORT};
+use crate::node::hardware::ipmi::{IpmiError, IpmiSession};
 use crate::report::exit;
 
 /// Speak to a BMC by IPMI over LAN: of a node in a lab, or of any machine

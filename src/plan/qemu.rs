@@ -35,6 +35,9 @@ const SLOTS: usize = 26;
 /// Bytes of the port number of COM1 (0x3f8, little-endian): SeaBIOS mirrors its screen to it.
 const SERCON_PORT: [u8; 2] = [0xf8, 0x03];
 
+/// The manufacturer of a machine in SMBIOS, and in what its BMC tells.
+pub const MANUFACTURER: &str = "Dryrack";
+
 /// The file in `node/NAME` with the variables of a UEFI firmware.
 pub const VARIABLES: &str = "vars.fd";
 

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::command::RunCommand;
 use crate::bmc::boot::{BootDevice, Override};
 use crate::bmc::identity::{Identity, Lan};
+use crate::bmc::ipmi::PORT;
 use crate::bmc::log::{BootFailure, Loaded};
 use crate::bmc::power::{Control, Happening};
 use crate::bmc::users::{Password, Users};
@@ -22,9 +23,10 @@ use crate::bmc::{Bmc, Learned, Order};
 use crate::event::{BootedFrom, Emitter, Event, Kind, Known, PowerCause, Service, Source, Stage};
 use crate::hint::{Hint, chain};
 use crate::name::NodeName;
-use crate::node::{Attachment, BootOverride, Node, NodeCommand, Power};
+use crate::node::{Attachment, BootOverride, Effect, Node, NodeCommand, NodeError, Power};
+use crate::plan::qemu::MANUFACTURER;
 use crate::plan::{BmcPlan, BootTarget, NodeKind, NodePlan, Plan};
-use crate::serve::bmc::{BmcInput, BmcOrder, BmcParts, IPMI, serve};
+use crate::serve::bmc::{BmcInput, BmcOrder, BmcParts, serve};
 use crate::system;
 use crate::system::station::Station;
 
@@ -34,8 +36,8 @@ const PASSWORD_FILE: &str = "bmc-password";
 pub(super) const PASSWORD_ON_HOSTS: &str = "/run/dryrack/bmc-password";
 /// The environment variable with the path of that file.
 const PASSWORD_VARIABLE: &str = "DRYRACK_BMC_PASSWORD_FILE";
-/// The manufacturer in SMBIOS.
-const MANUFACTURER: &str = "Dryrack";
+/// How many pieces of input wait for a machine that does not read them.
+const WAITING: usize = 256;
 /// The characters of a password that is made, without those that look alike.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
@@ -50,7 +52,7 @@ pub(super) fn password(plan: &Plan, run_dir: &Path) -> io::Result<Option<BmcPass
         return Ok(None);
     }
     let mut random = [0; 16];
-    system::random(&mut random)?;
+    system::random(&mut random);
     let password = random.map(|byte| ALPHABET[usize::from(byte) % ALPHABET.len()]);
     let path = run_dir.join(PASSWORD_FILE);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
@@ -146,7 +148,7 @@ impl Bmcs {
         station: Station,
         events: Emitter,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let ipmi = station.udp(IPMI).await?;
+        let ipmi = station.udp(PORT).await?;
         let (inputs, inbox) = mpsc::unbounded_channel();
         let (orders, wanted) = mpsc::unbounded_channel();
         let (there, machine) = watch::channel(None);
@@ -155,29 +157,33 @@ impl Bmcs {
         let bmc = Bmc::new(identity(node, plan, devices), Users::new(&plan.user, password.bytes()));
         let parts =
             BmcParts { node: node.node.clone(), bmc, ipmi, inputs: inbox, orders, events: events.clone() };
-        let desk = OrderDesk {
+        let handler = OrderHandler {
             node: node.node.clone(),
             commands: self.commands.clone(),
             inputs: inputs.clone(),
+            machine: machine.clone(),
             events,
         };
         Ok(async move {
             // The network of the BMC lasts as long as this.
             let _station = station;
-            tokio::join!(serve(parts), desk.run(wanted, machine.clone()), watch_node(machine, inputs));
+            tokio::join!(serve(parts), handler.run(wanted), watch_node(machine, inputs));
         })
     }
 
+    /// Connects a node with its BMC, if it has one.
+    pub(super) fn attach(&self, node: &Arc<dyn Node>) {
+        if let Some(link) = lock(&self.links).get(node.name()) {
+            link.node.send_replace(Some(Arc::clone(node)));
+        }
+    }
+
     /// Tells a BMC what happened to its node.
-    pub(super) fn note(&self, event: &Event, find: impl FnOnce(&NodeName) -> Option<Arc<dyn Node>>) {
+    pub(super) fn note(&self, event: &Event) {
         let (Some(name), Kind::Known(known)) = (&event.node, &event.kind) else { return };
         let links = lock(&self.links);
         let Some(link) = links.get(name) else { return };
         let Some(input) = input(known) else { return };
-        let is_known = link.node.borrow().is_some();
-        if !is_known && matches!(known, Known::PoweredOn {}) {
-            link.node.send_replace(find(name));
-        }
         // The BMC is gone when the services have ended.
         link.inputs.send(input).ok();
     }
@@ -307,20 +313,28 @@ async fn watch_node(
 }
 
 /// Turns orders of a BMC into commands to its node.
-struct OrderDesk {
+struct OrderHandler {
     node: NodeName,
     commands: mpsc::Sender<RunCommand>,
     inputs: mpsc::UnboundedSender<BmcInput>,
+    machine: watch::Receiver<Option<Arc<dyn Node>>>,
     events: Emitter,
 }
 
-impl OrderDesk {
+/// What a client does on the serial console.
+enum Keyed {
+    Text(Bytes),
+    Break,
+}
+
+impl OrderHandler {
     /// Carries orders out, as long as it is polled.
-    async fn run(
-        self,
-        mut orders: mpsc::UnboundedReceiver<BmcOrder>,
-        machine: watch::Receiver<Option<Arc<dyn Node>>>,
-    ) {
+    async fn run(self, orders: mpsc::UnboundedReceiver<BmcOrder>) {
+        let (keys, keyed) = mpsc::channel(WAITING);
+        tokio::join!(self.orders(orders, keys), self.console(keyed));
+    }
+
+    async fn orders(&self, mut orders: mpsc::UnboundedReceiver<BmcOrder>, keys: mpsc::Sender<Keyed>) {
         // A shutdown takes its time, and a command that comes later must not wait for it.
         let mut shutdowns = JoinSet::new();
         while let Some(order) = orders.recv().await {
@@ -333,51 +347,69 @@ impl OrderDesk {
                         Order::Power(_) | Order::Boot(_) => done.await,
                     }
                 }
-                BmcOrder::Break => drop(self.command(NodeCommand::Break).await),
-                BmcOrder::Type(bytes) => {
-                    let node = machine.borrow().clone();
+                // A machine that reads nothing loses input, as on a serial line, and delays no power command.
+                BmcOrder::Type(bytes) => drop(keys.try_send(Keyed::Text(bytes))),
+                BmcOrder::Break => drop(keys.try_send(Keyed::Break)),
+            }
+        }
+    }
+
+    /// Types on the serial console, in order.
+    async fn console(&self, mut keyed: mpsc::Receiver<Keyed>) {
+        while let Some(keyed) = keyed.recv().await {
+            match keyed {
+                Keyed::Text(bytes) => {
+                    let node = self.machine.borrow().clone();
                     if let Some(Attachment { input, .. }) = node.and_then(|node| node.console().ok()) {
                         // The machine is gone with the lab.
                         input.send(bytes).await.ok();
                     }
                 }
+                // A machine that is off has no line.
+                Keyed::Break => drop(self.command(NodeCommand::Break).await.await),
             }
         }
     }
 
     /// Begins an order; the future that it returns waits for its end, and tells the BMC.
     async fn carry_out(&self, order: Order) -> impl Future<Output = ()> + Send + 'static {
-        let (command, is_on_otherwise) = match order {
-            Order::Power(Control::On) => (NodeCommand::Power(Power::On), false),
-            Order::Power(Control::Off) => (NodeCommand::Power(Power::ForceOff), true),
-            Order::Power(Control::Cycle) => (NodeCommand::Power(Power::Cycle), false),
-            Order::Power(Control::Reset) => (NodeCommand::Power(Power::Reset), true),
-            Order::Power(Control::Nmi) => (NodeCommand::Power(Power::Nmi), true),
-            Order::Power(Control::Soft) => (NodeCommand::Power(Power::Off), true),
-            Order::Boot(over) => (NodeCommand::Boot(of_bmc(over)), false),
+        let command = match order {
+            Order::Power(Control::On) => NodeCommand::Power(Power::On),
+            Order::Power(Control::Off) => NodeCommand::Power(Power::ForceOff),
+            Order::Power(Control::Cycle) => NodeCommand::Power(Power::Cycle),
+            Order::Power(Control::Reset) => NodeCommand::Power(Power::Reset),
+            Order::Power(Control::Nmi) => NodeCommand::Power(Power::Nmi),
+            Order::Power(Control::Soft) => NodeCommand::Power(Power::Off),
+            Order::Boot(over) => NodeCommand::Boot(of_bmc(over)),
         };
         let answer = self.command(command).await;
         let (inputs, events, node) = (self.inputs.clone(), self.events.of(Source::Bmc), self.node.clone());
+        let machine = self.machine.clone();
         async move {
             // Without an answer the run ends.
             let Ok(done) = answer.await else { return };
-            if let Err(error) = &done {
-                let failed = Known::ServiceFailed { service: Service::Bmc, error: chain(error) };
-                events.emit_of(&node, failed);
+            match &done {
+                // A system that does not listen to the power button is no failure of the BMC.
+                Ok(_) | Err(NodeError::StillOn { .. }) => {}
+                Err(error) => {
+                    let failed = Known::ServiceFailed { service: Service::Bmc, error: chain(error) };
+                    events.emit_of(&node, failed);
+                }
             }
             let input = match (order, done) {
-                (Order::Boot(_), _) => BmcInput::Set,
+                (Order::Boot(over), done) => {
+                    // That of the node, once there is one.
+                    let now = machine.borrow().as_ref().map(|node| of_node(*node.boot_override().borrow()));
+                    BmcInput::Set(now.unwrap_or(over.filter(|_| done.is_ok())))
+                }
                 (Order::Power(_), Ok(_)) => return,
-                (Order::Power(_), Err(_)) => BmcInput::Failed { is_on: is_on_otherwise },
+                (Order::Power(_), Err(_)) => BmcInput::Failed,
             };
             inputs.send(input).ok();
         }
     }
 
-    async fn command(
-        &self,
-        command: NodeCommand,
-    ) -> oneshot::Receiver<Result<crate::node::Effect, crate::node::NodeError>> {
+    async fn command(&self, command: NodeCommand) -> oneshot::Receiver<Result<Effect, NodeError>> {
         let (reply, answer) = oneshot::channel();
         let node = self.node.clone();
         // Without a receiver the run ends, and nobody answers.

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::action;
 use super::command::{FaultReply, NodeReply, RunCommand};
 use super::executor::{self, Progress, Site, UpError};
-use super::fault::{FaultDesk, FaultOrder, FaultRefusal, FaultWork};
+use super::fault::{FaultHandler, FaultOrder, FaultRefusal, FaultWork};
 use super::fold::Fold;
 use super::journal::Journal;
 use super::probe::Prober;
@@ -115,7 +115,7 @@ pub(super) struct Director<'a, S> {
     /// Commands in progress on nodes, and actions.
     pub(super) work: JoinSet<Done>,
     pub(super) events: Emitter,
-    pub(super) faults: FaultDesk,
+    pub(super) faults: FaultHandler,
     pub(super) run_errors: Vec<RunError>,
     /// The conditions for power-ons.
     pub(super) progress: watch::Sender<Progress>,

@@ -58,7 +58,7 @@ pub(super) enum FaultWork {
 
 /// Performs faults.
 #[derive(Debug)]
-pub(super) struct FaultDesk {
+pub(super) struct FaultHandler {
     faults: Faults,
     /// What was done to the links of each node.
     links: BTreeMap<NodeName, Links>,
@@ -93,7 +93,7 @@ struct Links {
     timed: bool,
 }
 
-impl FaultDesk {
+impl FaultHandler {
     pub(super) fn new(faults: Faults) -> Self {
         Self { faults, links: BTreeMap::new(), turns: Turns::default() }
     }

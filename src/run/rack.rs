@@ -186,7 +186,11 @@ impl Rack {
             self.parts.faults.clone(),
         );
         let machine = started.await.map_err(Failure::new)?;
-        lock(&self.nodes).insert(plan.node.clone(), Arc::new(machine));
+        let machine: Arc<dyn Node> = Arc::new(machine);
+        if let Some(bmcs) = &self.bmcs {
+            bmcs.attach(&machine);
+        }
+        lock(&self.nodes).insert(plan.node.clone(), machine);
         Ok(())
     }
 
@@ -502,7 +506,7 @@ impl Site for Rack {
             self.notes.add(since_1970.unsigned_abs(), format!("{node} {known}"));
         }
         if let Some(bmcs) = &self.bmcs {
-            bmcs.note(event, |node| self.node(node));
+            bmcs.note(event);
         }
     }
 }

@@ -20,7 +20,7 @@ use super::control::{self, ControlHandler};
 use super::director::{Director, Ending, Inputs};
 use super::executor::Site;
 use super::failed_start;
-use super::fault::FaultDesk;
+use super::fault::FaultHandler;
 use super::fold::Fold;
 use super::guardian;
 use super::journal::Journal;
@@ -198,7 +198,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         site: rack,
         work: JoinSet::new(),
         events: emitter,
-        faults: FaultDesk::new(faults),
+        faults: FaultHandler::new(faults),
         run_errors: Vec::new(),
         progress: watch::Sender::default(),
     };

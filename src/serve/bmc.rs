@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::failure::FailureLog;
 use crate::bmc::boot::Override;
+use crate::bmc::ipmi::PORT;
 use crate::bmc::ipmi::server::{Out, Server, Settings};
 use crate::bmc::lan::OverLan;
 use crate::bmc::power::Happening;
@@ -20,9 +21,7 @@ use crate::event::{Emitter, Instant, Known, Service, Source};
 use crate::name::NodeName;
 use crate::system;
 
-/// The port of IPMI over LAN (IPMI 2.0, section 13.1.2).
-pub const IPMI: u16 = 623;
-/// The longest datagram: RMCP+ with a payload of 64 KiB does not fit in one.
+/// The longest datagram; those of clients have at most a few hundred bytes.
 const DATAGRAM: usize = 2048;
 /// How often a BMC without anything to do looks at its time.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -38,13 +37,10 @@ pub enum BmcInput {
     Overridden(Option<Override>),
     /// The machine printed something on its serial console.
     Printed(Bytes),
-    /// An override that was ordered is that of the machine, or cannot be.
-    Set,
+    /// An override that was ordered was set or refused; the one that the machine has now.
+    Set(Option<Override>),
     /// A power command could not be carried out.
-    Failed {
-        /// Whether the machine is on.
-        is_on: bool,
-    },
+    Failed,
 }
 
 /// What a BMC wants.
@@ -90,25 +86,25 @@ pub async fn serve(parts: BmcParts) {
     let mut controller = Controller {
         node,
         bmc,
-        server: Server::new(Settings::new(IPMI)),
+        server: Server::new(Settings::new(PORT)),
         orders,
         events: &events,
-        logged: 0,
+        told: 0,
         unsettled: 0,
     };
     let mut datagram = vec![0; DATAGRAM];
+    let mut answers = Vec::new();
     loop {
+        // What a command did is recorded before its answer leaves.
         let (outs, due) = controller.settle();
-        send(&ipmi, outs).await;
+        answers.extend(outs);
+        send(&ipmi, std::mem::take(&mut answers)).await;
         match next(&ipmi, &mut datagram, &mut inputs, due).await {
             Next::Due => {}
             Next::Input(None) => return,
             Next::Input(Some(input)) => controller.learn(input),
             Next::Datagram(Err(error)) => failure.pause(&error).await,
-            Next::Datagram(Ok((length, from))) => {
-                let outs = controller.receive(from, &datagram[..length]);
-                send(&ipmi, outs).await;
-            }
+            Next::Datagram(Ok((length, from))) => answers = controller.receive(from, &datagram[..length]),
         }
     }
 }
@@ -143,8 +139,8 @@ struct Controller<'a> {
     server: Server,
     orders: mpsc::UnboundedSender<BmcOrder>,
     events: &'a Emitter,
-    /// The last entry of the log that was told.
-    logged: u16,
+    /// How many entries of the log were told.
+    told: usize,
     /// How many overrides are on their way to the machine.
     unsettled: usize,
 }
@@ -153,16 +149,11 @@ fn instant(Instant { at, wall }: Instant) -> Now {
     Now { up: at.elapsed(), unix: u32::try_from(wall.as_second()).unwrap_or(0) }
 }
 
-fn random(bytes: &mut [u8]) {
-    // A session with numbers that can be guessed must not begin.
-    system::random(bytes).expect("the kernel has a random number generator");
-}
-
 impl Controller<'_> {
     fn receive(&mut self, from: SocketAddr, packet: &[u8]) -> Vec<Out> {
         let now = instant(self.events.now());
         let mut view = OverLan::new(&mut self.bmc, now);
-        let outs = self.server.receive(now.up, from, packet, &mut view, &mut random);
+        let outs = self.server.receive(now.up, from, packet, &mut view, &mut system::random);
         let (typed, breaks) = (std::mem::take(&mut view.typed), view.breaks);
         if !typed.is_empty() {
             self.order(BmcOrder::Type(typed.into()));
@@ -182,8 +173,13 @@ impl Controller<'_> {
             BmcInput::Overridden(over) if self.unsettled == 0 => self.bmc.overridden(now, over),
             BmcInput::Overridden(_) => {}
             BmcInput::Printed(bytes) => self.server.output(now.up, &bytes),
-            BmcInput::Set => self.unsettled = self.unsettled.saturating_sub(1),
-            BmcInput::Failed { is_on } => self.bmc.failed(now, is_on),
+            BmcInput::Set(over) => {
+                self.unsettled = self.unsettled.saturating_sub(1);
+                if self.unsettled == 0 {
+                    self.bmc.overridden(now, over);
+                }
+            }
+            BmcInput::Failed => self.bmc.failed(now),
         }
     }
 
@@ -195,15 +191,15 @@ impl Controller<'_> {
             self.unsettled += usize::from(matches!(order, Order::Boot(_)));
             self.order(BmcOrder::Machine(order));
         }
-        let fresh: Vec<_> =
-            self.bmc.log.entries().rev().take_while(|entry| entry.id != self.logged).copied().collect();
-        for entry in fresh.into_iter().rev() {
-            self.logged = entry.id;
+        let fresh = self.bmc.log.total() - self.told;
+        self.told += fresh;
+        let known = self.bmc.log.len().saturating_sub(fresh);
+        for entry in self.bmc.log.entries().skip(known) {
             let logged = Known::BmcLogged { entry: entry.id, what: entry.what.to_string() };
             self.events.emit_of(&self.node, logged);
         }
         let mut view = OverLan::new(&mut self.bmc, now);
-        let (outs, of_server) = self.server.tick(now.up, &mut view, &mut random);
+        let (outs, of_server) = self.server.tick(now.up, &mut view, &mut system::random);
         let due = [of_bmc, of_server].into_iter().flatten().min();
         (outs, due.map_or(IDLE, |due| due.saturating_sub(now.up).min(IDLE)))
     }

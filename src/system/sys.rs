@@ -669,14 +669,15 @@ pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u64> {
 }
 
 /// Fills a slice with random bytes of the kernel (getrandom(2)).
-pub(crate) fn random(mut bytes: &mut [u8]) -> io::Result<()> {
+pub(crate) fn random(mut bytes: &mut [u8]) {
     while !bytes.is_empty() {
         // SAFETY: the kernel writes at most as many bytes as the slice has.
         let written = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
         match usize::try_from(written) {
             Ok(count) => bytes = bytes.get_mut(count..).unwrap_or_default(),
-            Err(_) => return Err(io::Error::last_os_error()),
+            Err(_) if Errno::last() == Errno::EINTR => {}
+            // Keys that can be guessed must not be made.
+            Err(_) => panic!("the kernel has no random number generator: {}", io::Error::last_os_error()),
         }
     }
-    Ok(())
 }

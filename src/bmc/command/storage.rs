@@ -105,12 +105,12 @@ fn read_fru(bmc: &Bmc, data: &[u8]) -> Answer {
     Ok([&[length][..], part].concat())
 }
 
-/// A part of a record; FFh is up to its end. A read that begins or ends beyond it is refused, and clients ask for less.
+/// A part of a record, up to its end; FFh is the rest. A read that begins beyond the end is refused.
 fn part(record: &[u8], offset: u8, count: u8) -> Result<&[u8], Code> {
     let rest = record.get(usize::from(offset)..).ok_or(Code::OutOfRange)?;
     match count {
         0xFF => Ok(rest),
-        count => rest.get(..usize::from(count).min(rest.len())).ok_or(Code::OutOfRange),
+        count => Ok(&rest[..rest.len().min(count.into())]),
     }
 }
 

@@ -17,8 +17,6 @@ use crate::bmc::ipmi::completion::Completion;
 use crate::hint::Hint;
 use crate::system;
 
-/// The port of IPMI over LAN (IPMI 2.0, section 13.1.2).
-pub const PORT: u16 = 623;
 /// The longest datagram.
 const DATAGRAM: usize = 2048;
 /// How long a client without anything to do sleeps.
@@ -86,11 +84,6 @@ pub struct IpmiSession {
     events: VecDeque<Event>,
 }
 
-fn random(bytes: &mut [u8]) {
-    // A session with numbers that can be guessed must not begin.
-    system::random(bytes).expect("the kernel has a random number generator");
-}
-
 impl IpmiSession {
     /// Logs in.
     #[expect(clippy::disallowed_methods, reason = "a session outside a run has a clock of its own")]
@@ -101,7 +94,7 @@ impl IpmiSession {
         socket.connect(bmc).await.map_err(failed)?;
         let client = Client::new(settings);
         let mut session = Self { bmc, socket, client, began: Instant::now(), events: VecDeque::new() };
-        let progress = session.client.start(session.now(), &mut random);
+        let progress = session.client.start(session.now(), &mut system::random);
         session.take(progress).await?;
         loop {
             if let Event::Connected { .. } = session.next().await? {
@@ -231,7 +224,7 @@ impl IpmiSession {
         match received {
             Ok(length) => {
                 let now = self.now();
-                let progress = self.client.receive(now, &datagram[..length], &mut random);
+                let progress = self.client.receive(now, &datagram[..length], &mut system::random);
                 self.take(progress).await
             }
             // Nobody listens there; the client asks again until its patience ends.
@@ -243,7 +236,7 @@ impl IpmiSession {
     /// Sends what is due; returns how long there is nothing to do.
     async fn settle(&mut self) -> Result<Duration, IpmiError> {
         let now = self.now();
-        let (progress, next) = self.client.tick(now, &mut random);
+        let (progress, next) = self.client.tick(now, &mut system::random);
         self.take(progress).await?;
         Ok(next.map_or(IDLE, |next| next.saturating_sub(now)))
     }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::{
-    BootOrder, CACERTS, CONSOLE, DiskDevice, IpVersion, NicDevice, QemuFirmware, QemuPlan, SCREEN_SOCKET,
-    SHARES, TPM, VARIABLES,
+    BootOrder, CACERTS, CONSOLE, DiskDevice, IpVersion, MANUFACTURER, NicDevice, QemuFirmware, QemuPlan,
+    SCREEN_SOCKET, SHARES, TPM, VARIABLES,
 };
 use crate::lab::{Access, Bus, Chipset, MachineFault, NicModel, Share};
 use crate::name::DiskName;
@@ -348,11 +348,14 @@ impl Arguments {
         let serial = value(&identity.serial);
         self.option(
             "-smbios",
-            format!("type=1,manufacturer=Dryrack,product={},serial={serial}", identity.product),
+            format!("type=1,manufacturer={MANUFACTURER},product={},serial={serial}", identity.product),
         );
         self.option(
             "-smbios",
-            format!("type=3,manufacturer=Dryrack,serial={serial},asset={}", value(&identity.asset_tag)),
+            format!(
+                "type=3,manufacturer={MANUFACTURER},serial={serial},asset={}",
+                value(&identity.asset_tag)
+            ),
         );
         self.option("-rtc", format!("base={}", clock.as_deref().unwrap_or("utc")));
         // A guest stops after a panic, as on a physical machine; the panic is an event.

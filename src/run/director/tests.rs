@@ -301,7 +301,7 @@ async fn run_lab<F: Future<Output = ()>>(lab: &str, client: impl FnOnce(Client) 
         site: Arc::clone(&site),
         work: JoinSet::new(),
         events: emitter.clone(),
-        faults: FaultDesk::new(Faults::new(request.plan.faults.values(), &emitter)),
+        faults: FaultHandler::new(Faults::new(request.plan.faults.values(), &emitter)),
         run_errors: Vec::new(),
         progress: watch::Sender::default(),
     };
