@@ -55,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "import", run: import::file },
     Target { name: "ipmi", run: bmc::datagrams },
     Target { name: "ipmi_command", run: bmc::commands },
+    Target { name: "ipmi_in_band", run: bmc::in_band },
 ];
 
 /// Runs a target on an input.

@@ -6,3 +6,4 @@ pub(crate) mod dhcp;
 pub(crate) mod dhcp6;
 pub(crate) mod dns;
 pub(crate) mod format;
+pub(crate) mod nbd;

@@ -6,280 +6,23 @@
 
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
+#[path = "common/terminal.rs"]
+mod terminal;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Home, build, run, signal, stderr, stdout, wait, wait_for};
-use nix::sys::signal::Signal;
-use regex::Regex;
+use common::wait_for;
 use serde_json::Value;
+use terminal::{FROM_DISK, FROM_NETWORK, SOON, Terminal, disk, ipmitool};
 
-/// Timeout for the boot of an emulated machine on a busy host.
-const BOOT: Duration = Duration::from_secs(120);
-/// Timeout of what a BMC does at once.
-const SOON: Duration = Duration::from_secs(10);
 /// How long boot flags are valid without a power command, and a bit.
 const FLAGS_END: Duration = Duration::from_secs(63);
 
-const NETWORKS: &str = r#"
-dryrack = 1
-name = "bmc"
-accel = "tcg"
-network.lan.address = "10.91.0.1/24"
-
-[network.mgmt]
-address = "10.91.1.1/24"
-dhcp = "off"
-bmc = {}
-
-[profile.tiny]
-kernel = "image:tiny/kernel"
-initrd = ["image:tiny/initrd"]
-args = ["console=ttyS0"]
-"#;
-
-/// What differs between runs, versions and packages of the clients, by how it looks.
-const PLACEHOLDERS: [(&str, &str); 6] = [
-    (r"\d\d/\d\d/\d\d \| \d\d:\d\d:\d\d UTC", "DATE     | TIME        "),
-    (r"[A-Z][a-z][a-z]-\d\d-\d{4} \| \d\d:\d\d:\d\d", "DATE        | TIME    "),
-    (r"(message_tag|rq_seq)=\d+", "$1=N"),
-    (r"(Firmware Revision +:) .*", "$1 VERSION"),
-    (r"(Last (?:Add|Del) Time +:) \d.*", "$1 DATE TIME"),
-    // A terminal of `script` ends lines for a terminal.
-    ("\r", ""),
-];
-
-/// A terminal in the network of a lab. It keeps what was typed and printed.
-struct Terminal {
-    home: Home,
-    password: String,
-    transcript: String,
-}
-
-/// What a command did.
-#[derive(Debug)]
-struct Done {
-    code: i32,
-    said: String,
-}
-
-impl Terminal {
-    /// Brings a lab up; its machines stay off.
-    fn open(lab: &str, files: &[(&str, &[u8])]) -> Self {
-        build(&["tiny"]);
-        let home = Home::with_host();
-        for (name, bytes) in files {
-            fs::write(home.path().join(name), bytes).expect("a file");
-        }
-        let lab = home.lab("bmc", &format!("{NETWORKS}{lab}"));
-        let mut terminal = Self { home, password: String::new(), transcript: String::new() };
-        terminal.dryrack(&["up", "--detach", lab.to_str().expect("a path")]);
-        terminal.password = fs::read_to_string(terminal.file("bmc-password")).expect("a password");
-        terminal
-    }
-
-    /// Runs `dryrack` with success; returns both outputs.
-    #[track_caller]
-    fn dryrack(&self, args: &[&str]) -> String {
-        let output = run(self.home.dryrack(args.iter().copied()).current_dir(self.home.path()));
-        assert_eq!(output.status.code(), Some(0), "{args:?}: {}{}", stdout(&output), stderr(&output));
-        stdout(&output) + &stderr(&output)
-    }
-
-    /// Returns the path of a file in the run folder.
-    fn file(&self, name: &str) -> PathBuf {
-        self.home.run_dir().join(name)
-    }
-
-    /// Creates a command in the network of the lab. `$PASSWORD` is that of the BMCs.
-    fn command(&self, command: &str) -> Command {
-        const SHELL: &str = r#"
-            export HOME="$1" PASSWORD="$2" IPMI_PASSWORD="$2" TZ=UTC LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
-            cd "$1" && eval "$3"
-        "#;
-        let home = self.home.path().to_str().expect("text");
-        let words = ["exec", "--lab", "bmc", "--", "timeout", "60", "sh", "-c", SHELL, "sh"];
-        let mut dryrack = self.home.dryrack(words);
-        dryrack.args([home, &self.password, &format!("{{ {command}\n}} 2>&1")]);
-        dryrack
-    }
-
-    /// Starts a program whose input does not end.
-    fn start(&self, command: &str) -> Child {
-        let mut command = self.command(command);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a child")
-    }
-
-    /// Kills `ipmitool`, as if its machine had lost its power.
-    fn kill(&self, mut child: Child) {
-        if let Some(pid) = self.home.process("ipmitool") {
-            signal(pid, Signal::SIGKILL);
-        }
-        wait(&mut child, SOON).expect("the end of what was killed");
-    }
-
-    /// Runs a command in the network of the lab.
-    fn ask(&self, command: &str) -> Done {
-        let output = run(self.command(command));
-        Done { code: output.status.code().expect("an exit code"), said: stdout(&output) + &stderr(&output) }
-    }
-
-    /// Runs a command for the transcript.
-    fn types(&mut self, command: &str) -> Done {
-        let done = self.ask(command);
-        let transcript = &mut self.transcript;
-        writeln!(transcript, "$ {command}").expect("text");
-        for line in done.said.trim_end().lines() {
-            writeln!(transcript, "{}", line.trim_end()).expect("text");
-        }
-        if done.code != 0 {
-            writeln!(transcript, "[exit code {}]", done.code).expect("text");
-        }
-        transcript.push('\n');
-        done
-    }
-
-    /// Runs commands for the transcript that must succeed; returns what the last one printed.
-    #[track_caller]
-    fn succeeds(&mut self, command: &str) -> String {
-        let done = self.types(command);
-        assert_eq!(done.code, 0, "{command}: {}", done.said);
-        done.said
-    }
-
-    /// Runs a command for the transcript that must fail and say why.
-    #[track_caller]
-    fn fails(&mut self, command: &str, why: &str) {
-        let done = self.types(command);
-        assert!(done.code == 1 && done.said.contains(why), "{command}: {done:?}");
-    }
-
-    /// Runs a command for the transcript that must fail at once and say why.
-    #[track_caller]
-    fn fails_at_once(&mut self, command: &str, why: &str) {
-        let start = Instant::now();
-        self.fails(command, why);
-        // A BMC that does not answer costs 14 to 20 s; the rest is for a busy host.
-        assert!(start.elapsed() < Duration::from_secs(5), "{command}: {:?}", start.elapsed());
-    }
-
-    /// Waits until a command prints a text.
-    #[track_caller]
-    fn until(&self, command: &str, text: &str) {
-        self.wait(command, text, |said| said.contains(text));
-    }
-
-    /// Waits until a text is the last that a command prints.
-    #[track_caller]
-    fn until_last(&self, command: &str, text: &str) {
-        self.wait(command, text, |said| said.trim_end().ends_with(text));
-    }
-
-    #[track_caller]
-    fn wait(&self, command: &str, text: &str, is_there: impl Fn(&str) -> bool) {
-        wait_for(&format!("`{text}` from {command}"), BOOT, || {
-            let is_there = is_there(&self.ask(command).said);
-            if !is_there {
-                std::thread::sleep(Duration::from_millis(200));
-            }
-            is_there.then_some(())
-        });
-    }
-
-    /// Counts how often a node has printed a text.
-    fn printed(&self, node: &str, text: &str) -> usize {
-        let log = fs::read(self.file(&format!("node/{node}/console.log"))).unwrap_or_default();
-        String::from_utf8_lossy(&log).matches(text).count()
-    }
-
-    /// Waits until a node has printed a text a number of times.
-    #[track_caller]
-    fn until_printed(&self, node: &str, text: &str, times: usize) {
-        wait_for(&format!("{text} from {node}"), BOOT, || {
-            std::thread::sleep(Duration::from_millis(50));
-            (self.printed(node, text) >= times).then_some(())
-        });
-    }
-
-    /// Returns the plan of a node.
-    fn plan(&self, node: &str) -> Value {
-        let plan: Value =
-            serde_json::from_slice(&fs::read(self.file("plan.json")).expect("a plan")).expect("JSON");
-        plan["nodes"][node].clone()
-    }
-
-    /// Compares the transcript with that of a client, if it is of the same version of the client.
-    fn compare(&self, client: &str, version: &str) {
-        let mut text = self.transcript.replace(&self.password, "PASSWORD");
-        text = text.replace(&self.home.path().display().to_string(), "HOME");
-        for (pattern, placeholder) in PLACEHOLDERS {
-            text = Regex::new(pattern).expect("a pattern").replace_all(&text, placeholder).into_owned();
-        }
-        let text = format!("{version}\n\n{}\n", text.trim_end());
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/bmc/{client}.txt"));
-        if std::env::var_os("DRYRACK_BLESS").is_some() {
-            fs::write(&path, &text).expect("tests/bmc");
-        }
-        let kept = fs::read_to_string(&path).unwrap_or_default();
-        if kept.lines().next().is_some_and(|of| of != version) {
-            // Other versions print other texts; what matters has been asserted.
-            return;
-        }
-        if let Some((line, (was, is))) =
-            (1..).zip(kept.lines().zip(text.lines())).find(|(_, (was, is))| was != is)
-        {
-            panic!("{client}.txt:{line}: DRYRACK_BLESS=1 writes it\n- {was}\n+ {is}\n\n{text}");
-        }
-        assert_eq!(
-            kept.lines().count(),
-            text.lines().count(),
-            "{client}.txt: DRYRACK_BLESS=1 writes it\n{text}"
-        );
-    }
-
-    /// Takes the lab down and checks that nothing is left of it: no process, no link, no mount.
-    fn close(self) {
-        self.dryrack(&["down"]);
-        self.home.assert_clean(Duration::from_secs(2), "after the lab");
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        // Already down if the test has passed.
-        run(&mut self.home.dryrack(["down"]));
-    }
-}
-
-/// A command of `ipmitool` as administrator of the BMC of node `a`.
-fn ipmitool(command: &str) -> String {
-    format!("ipmitool -I lanplus -H 10.91.1.10 -U admin -E {command}")
-}
-
 /// The options of every tool of FreeIPMI, as administrator of the BMC of node `a`.
 const FREEIPMI: &str = "-D LAN_2_0 -h 10.91.1.10 -u admin -p $PASSWORD";
-
-/// A disk with a boot sector that prints `from the disk` and waits.
-fn disk() -> Vec<u8> {
-    // xor ax, ax; mov ds, ax; cld; mov si, text; next: lodsb; test al, al; jz end; mov ah, 0eh; xor bx, bx; int 10h;
-    // jmp next; end: hlt; jmp end; text:
-    let mut disk = vec![0x31, 0xC0, 0x8E, 0xD8, 0xFC, 0xBE, 0x18, 0x7C, 0xAC, 0x84, 0xC0, 0x74, 0x08];
-    disk.extend([0xB4, 0x0E, 0x31, 0xDB, 0xCD, 0x10, 0xEB, 0xF3, 0xF4, 0xEB, 0xFD]);
-    disk.extend(b"from the disk\r\n\0");
-    disk.resize(510, 0);
-    disk.extend([0x55, 0xAA]);
-    disk.resize(1 << 20, 0);
-    disk
-}
-
-const FROM_DISK: &str = "from the disk";
-/// What the system from the network prints when it takes commands.
-const FROM_NETWORK: &str = "a> ";
 
 const IPMITOOL: &str = r#"
 [node.a]
@@ -325,7 +68,7 @@ fn ipmitool_manages_machines() {
     let active = of("10.91.1.51", "raw 0x06 0x4a 0x01");
     let lost = terminal.start(&of("10.91.1.51", "sol activate"));
     terminal.until(&active, "01 01 00");
-    terminal.kill(lost);
+    terminal.kill("ipmitool", lost);
     assert!(terminal.ask(&active).said.contains("01 01 00"), "it did not say that it goes");
     keeps_the_password(&terminal);
     logs_in(&mut terminal);
@@ -342,7 +85,7 @@ fn ipmitool_manages_machines() {
     // Its session has ended by itself, and its console with it.
     terminal.until(&active, "01 00 00");
     let version = terminal.ask("ipmitool -V").said.trim().to_owned();
-    terminal.compare("ipmitool", &version);
+    terminal.compare("bmc/ipmitool", &version);
     terminal.close();
 }
 
@@ -603,7 +346,7 @@ fn freeipmi_manages_machines() {
 
     let version = terminal.ask("ipmipower --version").said;
     let version = version.lines().next().unwrap_or_default().replace("ipmipower - ", "FreeIPMI ");
-    terminal.compare("freeipmi", &version);
+    terminal.compare("bmc/freeipmi", &version);
     terminal.close();
 }
 
@@ -743,12 +486,12 @@ fn has_a_console(terminal: &mut Terminal) {
     assert!(said.contains("[SOL established]") && said.contains("\na23b\r\n"), "{said}");
     terminal.until(&active, "01 00 00");
     // It does not heed that it has lost the console.
-    terminal.kill(first);
+    terminal.kill("ipmitool", first);
 
     // A client that is gone without a word blocks nobody.
     let killed = terminal.start(&ipmitool("sol activate"));
     terminal.until(&active, "01 01 00");
-    terminal.kill(killed);
+    terminal.kill("ipmitool", killed);
     assert!(terminal.ask(&active).said.contains("01 01 00"), "it did not say that it goes");
     let said = terminal.ask(&typed(4)).said;
     assert!(said.contains("\na24b\r\n"), "{said}");
@@ -808,6 +551,6 @@ fn pyghmi_manages_machines() {
     let version = terminal
         .ask("/usr/bin/python3 -c 'import importlib.metadata as m; print(m.version(\"pyghmi\"))'")
         .said;
-    terminal.compare("pyghmi", &format!("pyghmi {}", version.trim()));
+    terminal.compare("bmc/pyghmi", &format!("pyghmi {}", version.trim()));
     terminal.close();
 }

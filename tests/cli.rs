@@ -1219,9 +1219,9 @@ bmc = { address = "10.0.3.12", user = "root", password = { env = "BMC_PASSWORD" 
     let bare = home.lab("bare", "dryrack = 1\nname = \"bare\"\nnetwork.lan.address = \"10.0.2.1/24\"\nnode.a.disk.root = { size = \"1GiB\" }\nnode.a.boot = [\"disk\"]\n");
     let list = |format: &str| check(&home, &["bmc-list", racked.to_str().unwrap(), "--format", format]);
     assert_snapshot!(list("csv"), @r#"
-    node,bmc,port,user,mac,firmware,cpus,memory-mib
-    a,10.0.3.10,623,"admin",52:54:00:b2:2c:6b,bios,1,512
-    b,10.0.3.12,623,"root",52:54:00:ee:d7:91,uefi,1,1024
+    node,bmc,port,redfish,user,mac,firmware,cpus,memory-mib
+    a,10.0.3.10,623,https://10.0.3.10/redfish/v1/Systems/1,"admin",52:54:00:b2:2c:6b,bios,1,512
+    b,10.0.3.12,623,https://10.0.3.12/redfish/v1/Systems/1,"root",52:54:00:ee:d7:91,uefi,1,1024
     "#);
     assert_snapshot!(list("baremetalhost"), @r#"
     # kubectl create secret generic a-bmc --from-literal=username='admin' --from-literal=password="$(cat "$DRYRACK_BMC_PASSWORD_FILE")"
@@ -1235,7 +1235,8 @@ bmc = { address = "10.0.3.12", user = "root", password = { env = "BMC_PASSWORD" 
       bootMACAddress: "52:54:00:b2:2c:6b"
       bootMode: legacy
       bmc:
-        address: ipmi://10.0.3.10
+        address: redfish-virtualmedia+https://10.0.3.10/redfish/v1/Systems/1
+        disableCertificateVerification: true
         credentialsName: a-bmc
     ---
     apiVersion: metal3.io/v1alpha1
@@ -1247,7 +1248,8 @@ bmc = { address = "10.0.3.12", user = "root", password = { env = "BMC_PASSWORD" 
       bootMACAddress: "52:54:00:ee:d7:91"
       bootMode: UEFI
       bmc:
-        address: ipmi://10.0.3.12
+        address: redfish-virtualmedia+https://10.0.3.12/redfish/v1/Systems/1
+        disableCertificateVerification: true
         credentialsName: b-bmc
     "#);
     assert_snapshot!(list("maas"), @r#"
@@ -1282,6 +1284,8 @@ bmc = { address = "10.0.3.12", user = "root", password = { env = "BMC_PASSWORD" 
         providerOptions:
           ipmitool:
             cipherSuite: "17"
+          redfish:
+            port: 443
     ---
     apiVersion: bmc.tinkerbell.org/v1alpha1
     kind: Machine
@@ -1298,6 +1302,8 @@ bmc = { address = "10.0.3.12", user = "root", password = { env = "BMC_PASSWORD" 
         providerOptions:
           ipmitool:
             cipherSuite: "17"
+          redfish:
+            port: 443
     "#);
     assert_snapshot!(check(&home, &["bmc-list", bare.to_str().unwrap()]), @"
     --- stderr

@@ -45,7 +45,7 @@ fn the_shipped_schemas_are_those_of_the_types() {
 #[test]
 fn an_overlay_needs_nothing_but_what_it_changes() {
     let misfits = |text: &str| schema::misfits(&config::overlay_schema(), &json(text));
-    for overlay in ["typhoon/flatcar.toml", "typhoon/kubernetes.toml", "preseed/full.toml"] {
+    for overlay in ["bmc/one.toml", "typhoon/flatcar.toml", "typhoon/kubernetes.toml", "preseed/full.toml"] {
         let text = fs::read_to_string(Path::new(LABS).join(overlay)).expect("an overlay");
         assert!(text.starts_with("#:schema ../overlay.schema.json\n"), "{overlay}");
         assert_eq!(misfits(&text), [""; 0], "{overlay}");

@@ -3,6 +3,9 @@
 
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
+mod kill {
+    pub(crate) mod bmc;
+}
 
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -69,6 +72,23 @@ fn number(variable: &str) -> Option<u32> {
     std::env::var(variable).ok().map(|text| text.parse().expect(variable))
 }
 
+/// Returns a seed, which it prints, and the random delays that follow from it; as many as `DRYRACK_KILLS` says.
+fn delays(what: &str, kills: u32, spread: u64) -> (u32, impl Iterator<Item = Duration> + use<>) {
+    let (kills, seed) = (number("DRYRACK_KILLS").unwrap_or(kills), number("DRYRACK_SEED"));
+    let fresh = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").subsec_nanos();
+    let seed = seed.unwrap_or_else(fresh);
+    // Not with a macro: that output is captured if the test passes.
+    let seeded = format!("{what}: DRYRACK_KILLS={kills} DRYRACK_SEED={seed}\n");
+    std::io::stderr().write_all(seeded.as_bytes()).expect("stderr");
+    let mut random = u64::from(seed);
+    let delays = (0..kills).map(move |_| {
+        // Knuth's MMIX generator: the instants only need to differ.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_millis((random >> 33) % spread)
+    });
+    (seed, delays)
+}
+
 fn check(isolation: &str, victim: Victim) {
     common::build(&["tiny"]);
     let home = Home::with_host();
@@ -84,17 +104,8 @@ fn check(isolation: &str, victim: Victim) {
     };
     comes_up("before any kill");
 
-    let (kills, seed) = (number("DRYRACK_KILLS").unwrap_or(KILLS), number("DRYRACK_SEED"));
-    let fresh = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").subsec_nanos();
-    let seed = seed.unwrap_or_else(fresh);
-    // Not with a macro: that output is captured if the test passes.
-    let seeded = format!("{victim:?}, isolation {isolation}: DRYRACK_KILLS={kills} DRYRACK_SEED={seed}\n");
-    std::io::stderr().write_all(seeded.as_bytes()).expect("stderr");
-    let mut random = u64::from(seed);
-    for kill in 0..kills {
-        // Knuth's MMIX generator: the instants only need to differ.
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let delay = Duration::from_millis((random >> 33) % SPREAD);
+    let (seed, delays) = delays(&format!("{victim:?}, isolation {isolation}"), KILLS, SPREAD);
+    for (kill, delay) in delays.enumerate() {
         let why = format!("isolation {isolation}, {victim:?}, kill {kill} after {delay:?} (seed {seed})");
         let mut command = home.start(["up", lab]);
         let pid = match victim {
@@ -141,4 +152,9 @@ fn the_command_of_a_lab_on_the_host_is_killed() {
 #[test]
 fn the_supervisor_of_a_lab_on_the_host_is_killed() {
     check("none", Victim::Supervisor);
+}
+
+#[test]
+fn the_supervisor_is_killed_while_bmc_commands_run() {
+    kill::bmc::check();
 }

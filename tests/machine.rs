@@ -15,7 +15,7 @@ use dryrack::lab::{
 };
 use dryrack::name::{Bytes, DiskName, LabName, Mac, NetworkName, NicName, NodeName};
 use dryrack::node::qemu::{Machine, PowerOff, StartError, State};
-use dryrack::node::{BootOverride, Effect, NodeError};
+use dryrack::node::{BootOverride, Effect, MediaImage, NodeError};
 use dryrack::plan::{Accel, BootTarget, FirmwareFile, HostFacts, LinkPlan, NodeKind, NodePlan, Qemu, plan};
 use dryrack::system::file_watch::FileWatches;
 use dryrack::system::process::Spawner;
@@ -474,7 +474,10 @@ async fn a_boot_override_is_for_one_start() {
         let machine = bench.start(&machine_plan(Node { firmware, ..node() })).await.unwrap();
         // It was started, paused, before it was told.
         assert_eq!(machine.set_boot(BootOverride::Once(BootTarget::Cd)).await.unwrap(), Effect::NextStart);
-        assert_eq!(machine.insert(None, Some(image.clone())).await.unwrap(), Effect::NextStart);
+        assert_eq!(
+            machine.insert(None, Some(MediaImage::File(image.clone()))).await.unwrap(),
+            Effect::NextStart
+        );
         machine.power_on().await.unwrap();
         until_boot_says(&bench, cd).await;
         // A medium that is not bootable is no end: the boot order follows.
@@ -482,7 +485,7 @@ async fn a_boot_override_is_for_one_start() {
 
         machine.eject(None).await.unwrap();
         assert!(!machine.blocks().await.unwrap().iter().any(|block| block.device == "cd"));
-        assert_eq!(machine.insert(None, Some(image.clone())).await.unwrap(), Effect::Now);
+        assert_eq!(machine.insert(None, Some(MediaImage::File(image.clone()))).await.unwrap(), Effect::Now);
         assert!(machine.blocks().await.unwrap().iter().any(|block| block.device == "cd" && block.read_only));
 
         machine.reset().await.unwrap();
@@ -665,7 +668,7 @@ async fn media_are_changed_while_a_machine_runs() {
     until_boot_says(&bench, "iPXE initialising devices").await;
 
     let now = Effect::Now;
-    assert_eq!(machine.insert(Some(&key), Some(other.clone())).await.unwrap(), now);
+    assert_eq!(machine.insert(Some(&key), Some(MediaImage::File(other.clone()))).await.unwrap(), now);
     assert_eq!(machine.insert(Some(&install), None).await.unwrap(), now);
     machine.reset().await.unwrap();
     until_boot_says(&bench, "from another stick").await;

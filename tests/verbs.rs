@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use common::boot_media::bootable_cd;
 use common::{Home, build, run, stderr, stdout, wait, wait_for};
 use nix::pty::openpty;
 use nix::sys::signal::Signal;
@@ -267,30 +268,6 @@ fn refuses(up: &Up) {
     up.fail(2, &["boot", "default", "--always", "one"]);
     let capabilities = &up.status()["capabilities"]["one"];
     assert_eq!(capabilities["boot"], serde_json::json!(["network", "cd"]));
-}
-
-/// Makes the image of a CD whose boot sector prints a line on the first serial port and stops.
-fn bootable_cd(line: &str) -> Vec<u8> {
-    let sector = |at: usize| at * 2048;
-    let mut image = vec![0; 1 << 20];
-    let mut write = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
-    write(sector(16), b"\x01CD001\x01");
-    // El Torito: where the catalog is, and in it the one entry, without emulation of a floppy.
-    write(sector(17), b"\x00CD001\x01EL TORITO SPECIFICATION");
-    write(sector(17) + 0x47, &19_u32.to_le_bytes());
-    write(sector(18), b"\xffCD001\x01");
-    write(sector(19), &[1]);
-    write(sector(19) + 28, &[0xaa, 0x55, 0x55, 0xaa]);
-    write(sector(19) + 32, &[0x88, 0, 0, 0, 0, 0, 4, 0, 20, 0, 0, 0]);
-    // call next; next: pop si; add si, 21; push cs; pop ds; cld; loop: lodsb; test al, al; jz halt;
-    // mov dx, 0x3f8; out dx, al; jmp loop; halt: hlt; jmp halt
-    let code = [
-        0xe8, 0, 0, 0x5e, 0x83, 0xc6, 21, 0x0e, 0x1f, 0xfc, 0xac, 0x84, 0xc0, 0x74, 6, 0xba, 0xf8, 3, 0xee,
-        0xeb, 0xf5, 0xf4, 0xeb, 0xfd,
-    ];
-    write(sector(20), &code);
-    write(sector(20) + code.len(), format!("{line}\r\n\0").as_bytes());
-    image
 }
 
 /// One console client sees what a node boots over power cycles: a CD once, then the network again.

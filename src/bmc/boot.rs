@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::ipmi::boot_flags::{BootFlags, BootSelector, Lifetime};
+use super::ipmi::boot_flags::{BootFlags, BootMode, BootSelector, Lifetime};
 
 /// How long boot flags are valid without a power command (section 28.13, table 28-14, parameter 3).
 pub const VALID: Duration = Duration::from_secs(60);
@@ -24,6 +24,10 @@ pub enum BootDevice {
     Usb,
     /// The setup menu of the firmware.
     Setup,
+    /// A NIC, by HTTP (UEFI 2.10, section 24.7). IPMI has no flag for it.
+    Http,
+    /// The boot option of UEFI with this number. IPMI has no flag for it.
+    Option(u16),
 }
 
 /// An override of the boot order.
@@ -173,6 +177,11 @@ impl BootOptions {
         Some(Override { device, is_persistent: flags.lifetime == Lifetime::Persistent })
     }
 
+    /// Returns whether the flags are for a boot with UEFI.
+    pub fn is_for_efi(&self) -> bool {
+        BootFlags::parse([self.flags[0], self.flags[1]]).mode == BootMode::Efi
+    }
+
     /// Reads a parameter; `over` is the override of the machine now.
     pub fn get(&self, parameter: u8, selector: u8, over: Option<Override>) -> Option<Vec<u8>> {
         Some(match parameter & 0x7F {
@@ -209,6 +218,8 @@ impl BootOptions {
                 BootDevice::Cd => BootSelector::Cd,
                 BootDevice::Setup => BootSelector::Setup,
                 BootDevice::Usb => BootSelector::Floppy,
+                BootDevice::Http => BootSelector::Pxe,
+                BootDevice::Option(_) => BootSelector::None,
             };
             let lifetime = if over.is_persistent { Lifetime::Persistent } else { Lifetime::Once };
             return BootFlags::new(device, BootFlags::parse([flags[0], flags[1]]).mode, lifetime).bytes();

@@ -87,6 +87,16 @@ impl Interface {
         }
     }
 
+    /// Returns the state of the identify light.
+    pub(super) fn identify(&self) -> Identify {
+        self.identify
+    }
+
+    /// Switches the identify light.
+    pub(super) fn set_identify(&mut self, identify: Identify) {
+        self.identify = identify;
+    }
+
     pub(super) fn tick(&mut self, now: Now) {
         if matches!(self.identify, Identify::Until(end) if end <= now.up) {
             self.identify = Identify::Off;
@@ -107,7 +117,9 @@ pub fn level(netfn: u8, command: u8) -> Privilege {
         // Chassis control, identify, boot options; what changes the power and the next boot.
         (0x00, 0x02 | 0x04 | 0x05 | 0x06 | 0x08) => Privilege::Operator,
         // Resets and sets of the watchdog, events added to the log.
-        (0x06, 0x22 | 0x24) | (0x04, 0x26 | 0x28) | (0x0A, 0x44 | 0x46 | 0x47 | 0x49) => Privilege::Operator,
+        (0x06, 0x22 | 0x24) | (0x04, 0x02 | 0x26 | 0x28) | (0x0A, 0x44 | 0x46 | 0x47 | 0x49) => {
+            Privilege::Operator
+        }
         // The BMC itself, its users and channels, its place on the network.
         (0x06, 0x02 | 0x03 | 0x2E | 0x40 | 0x43 | 0x45 | 0x47 | 0x4C | 0x56 | 0x58) => {
             Privilege::Administrator
@@ -122,12 +134,13 @@ pub fn level(netfn: u8, command: u8) -> Privilege {
 impl Bmc {
     /// Answers a command.
     pub fn answer(&mut self, now: Now, asker: Asker, netfn: u8, command: u8, data: &[u8]) -> Answer {
+        let now = self.faults.clock(now);
         if asker.level < level(netfn, command) {
             return Err(Code::InsufficientPrivilege);
         }
         match netfn {
             0x00 => chassis::answer(self, now, command, data),
-            0x04 => sensor::answer(self, command, data),
+            0x04 => sensor::answer(self, now, asker, command, data),
             0x06 => app::answer(self, now, asker, command, data),
             0x0A => storage::answer(self, now, command, data),
             0x0C => transport::answer(self, command, data),

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::boot::BootDevice;
 use super::command::{Asker, Channel};
 use super::identity::{Identity, Lan};
+use super::in_band::{self, InBand};
+use super::inventory::Inventory;
 use super::ipmi::client::{self, Client};
 use super::ipmi::privilege::Privilege;
 use super::ipmi::server::{Server, Settings};
@@ -17,7 +19,7 @@ use crate::name::Mac;
 /// The longest answer that fits in a session of any client.
 const LONGEST: usize = 255;
 
-fn bmc() -> Bmc {
+pub(super) fn bmc() -> Bmc {
     let identity = Identity {
         node: "a".to_owned(),
         manufacturer: "Dryrack".to_owned(),
@@ -33,6 +35,7 @@ fn bmc() -> Bmc {
             gateway: [10, 0, 3, 1].into(),
         },
         has_fans: true,
+        inventory: Inventory::default(),
         devices: [BootDevice::Pxe, BootDevice::Disk].into(),
     };
     Bmc::new(identity, Users::new("admin", b"secret"))
@@ -80,6 +83,18 @@ pub(crate) fn commands(data: &[u8]) {
         if let Ok(answer) = bmc.answer(now, asker, function & 0x3E, *command, data) {
             assert!(answer.len() <= LONGEST, "{} bytes", answer.len());
         }
+        bmc.tick(now);
+        bmc.orders();
+    }
+}
+
+/// Gives bytes to a BMC as from the system of its machine.
+pub(crate) fn in_band(data: &[u8]) {
+    let (mut bmc, server) = (bmc(), Server::new(Settings::new(623)));
+    let mut in_band = InBand::default();
+    for (second, piece) in (0..).zip(pieces(data)) {
+        let now = Now { up: Duration::from_secs(second), unix: 0 };
+        in_band::fuzz(&server, &mut bmc, &mut in_band, now, piece);
         bmc.tick(now);
         bmc.orders();
     }

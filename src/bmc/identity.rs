@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::boot::BootDevice;
+use super::inventory::Inventory;
 use crate::name::Mac;
 
 /// What a BMC is, and what it manages.
@@ -27,6 +28,8 @@ pub struct Identity {
     pub lan: Lan,
     /// Whether the machine has fans.
     pub has_fans: bool,
+    /// What the machine consists of.
+    pub inventory: Inventory,
     /// What the machine can be told to boot.
     pub devices: BTreeSet<BootDevice>,
 }
@@ -45,6 +48,11 @@ pub struct Lan {
 }
 
 impl Identity {
+    /// Returns the UUID as text.
+    pub fn uuid_text(&self) -> String {
+        uuid::Uuid::from_bytes(self.uuid).hyphenated().to_string()
+    }
+
     /// Returns the UUID in the byte order of SMBIOS 2.6 and later (section 7.2.1), in which IPMI carries it, too.
     pub fn guid(&self) -> [u8; 16] {
         let mut guid = self.uuid;

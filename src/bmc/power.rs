@@ -158,6 +158,8 @@ pub struct Power {
     is_running: bool,
     /// Who began the start that a happening will confirm.
     expected: Option<RestartCause>,
+    /// How many times commands will still power the machine off; until then it tells of starts before them.
+    ending: u8,
     /// Whether the last power-on was by a command of the BMC.
     by_command: bool,
     cause: RestartCause,
@@ -212,10 +214,12 @@ impl Power {
             (false, Control::Cycle | Control::Reset | Control::Nmi) => Err(IsOff),
             (true, Control::Off) => {
                 self.end(now);
+                self.ending = self.ending.saturating_add(1);
                 Ok(Some(Control::Off))
             }
             (true, Control::Cycle | Control::Reset) => {
                 (self.cause, self.expected) = (cause, Some(cause));
+                self.ending = self.ending.saturating_add(u8::from(control == Control::Cycle));
                 Ok(Some(control))
             }
             (true, Control::Nmi | Control::Soft) => Ok(Some(control)),
@@ -225,7 +229,12 @@ impl Power {
     /// Learns what happened to the machine; returns whether it begins to boot.
     pub fn happened(&mut self, now: Duration, happening: Happening) -> bool {
         self.is_running = !matches!(happening, Happening::PoweredOff { .. });
+        if let Happening::PoweredOff { by_guest } = happening {
+            // There is nothing left to power off for a command that comes after the system did.
+            self.ending = if by_guest { 0 } else { self.ending.saturating_sub(1) };
+        }
         match happening {
+            Happening::PoweredOn | Happening::Reset { .. } if self.ending > 0 => false,
             Happening::PoweredOn => {
                 if !self.on {
                     self.begin(now);
@@ -255,7 +264,7 @@ impl Power {
 
     /// A command that the machine could not carry out: it is in the state that it told last.
     pub fn failed(&mut self, now: Duration) {
-        self.expected = None;
+        (self.expected, self.ending) = (None, 0);
         match (self.on, self.is_running) {
             (true, false) => self.end(now),
             (false, true) => self.begin(now),
@@ -348,6 +357,31 @@ mod tests {
             power.happened(Duration::from_secs(51), Happening::PoweredOn);
             prop_assert!(power.is_on());
         }
+    }
+
+    #[test]
+    fn a_machine_that_was_told_to_be_off_does_not_seem_on_again() {
+        let (mut power, now) = (Power::default(), Duration::from_secs(1));
+        let tell = |power: &mut Power, control| power.control(now, control, RestartCause::Command).unwrap();
+        // The commands come faster than the machine carries them out.
+        tell(&mut power, Control::On);
+        tell(&mut power, Control::Off);
+        assert!(!power.happened(now, Happening::PoweredOn) && !power.is_on());
+        assert!(!power.happened(now, Happening::PoweredOff { by_guest: false }) && !power.is_on());
+        tell(&mut power, Control::On);
+        tell(&mut power, Control::Cycle);
+        tell(&mut power, Control::Off);
+        tell(&mut power, Control::On);
+        for happening in [
+            Happening::PoweredOn,
+            Happening::PoweredOff { by_guest: false },
+            Happening::PoweredOn,
+            Happening::PoweredOff { by_guest: false },
+        ] {
+            assert!(!power.happened(now, happening) && power.is_on(), "{happening:?}");
+        }
+        assert!(power.happened(now, Happening::PoweredOn));
+        assert_eq!((power.is_on(), power.restart_cause()), (true, RestartCause::Command));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq;
+
 use super::ipmi::privilege::Privilege;
 
 /// How many users there can be, the null user (1) included.
@@ -25,6 +27,11 @@ impl Password {
     pub fn new(bytes: &[u8]) -> Self {
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()).min(Self::LONGEST);
         Self(bytes[..end].to_vec())
+    }
+
+    /// Returns whether this is the password, in a time that does not depend on where it differs.
+    pub fn is(&self, given: &[u8]) -> bool {
+        bool::from(self.0.as_slice().ct_eq(given))
     }
 
     /// Returns its bytes without padding.
@@ -97,6 +104,23 @@ impl Users {
     /// Returns the user of a name, with the number; nobody has the empty name.
     pub fn named(&self, name: &[u8]) -> Option<(u8, &User)> {
         (1..).zip(&self.slots).find(|(_, user)| !name.is_empty() && user.name.as_bytes() == name)
+    }
+
+    /// Returns the users who have names, with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, &User)> {
+        (1..).zip(&self.slots).filter(|(_, user)| !user.name.is_empty())
+    }
+
+    /// Returns the first number without a user; user 1 is the null user.
+    pub fn free(&self) -> Option<u8> {
+        (1..).zip(&self.slots).skip(1).find(|(_, user)| user.name.is_empty()).map(|(id, _)| id)
+    }
+
+    /// Removes a user.
+    pub fn remove(&mut self, id: u8) {
+        if let Some(user) = self.get_mut(id) {
+            *user = NOBODY;
+        }
     }
 
     /// Returns whether the null user may log in.

@@ -43,6 +43,8 @@ enum Target {
     Usb,
     /// Setup menu of the firmware
     Setup,
+    /// HTTP boot of the firmware, of UEFI only
+    Http,
     /// No override: the boot order of the node
     Default,
 }
@@ -93,6 +95,7 @@ impl Target {
             Self::Cd => BootTarget::Cd,
             Self::Usb => BootTarget::Usb,
             Self::Setup => BootTarget::Setup,
+            Self::Http => BootTarget::Http,
             Self::Default => return BootOverride::Default,
         })
     }
@@ -101,13 +104,14 @@ impl Target {
 fn apply(client: &Client, nodes: &[NodeName], boot: BootOverride) -> Result<u8, Stop> {
     for node in nodes {
         let effect = block_on(client.boot(node, boot))?.map_err(|error| Stop::host(&error))?;
-        let what = match boot.target() {
-            Some(target) => format!("boots from {}", target.as_str()),
-            None => "follows its boot order".to_owned(),
+        let what = match (boot, boot.target()) {
+            (BootOverride::Entry(number), _) => format!("boots the entry Boot{number:04X}"),
+            (_, Some(target)) => format!("boots from {}", target.as_str()),
+            (_, None) => "follows its boot order".to_owned(),
         };
         let when = match (effect, boot) {
             (Effect::Now, _) => "",
-            (Effect::NextStart, BootOverride::Once(_)) => " at its next start",
+            (Effect::NextStart, BootOverride::Once(_) | BootOverride::Entry(_)) => " at its next start",
             (Effect::NextStart, BootOverride::Always(_) | BootOverride::Default) => " from its next start on",
         };
         output::note(&format!("{node} {what}{when}"));

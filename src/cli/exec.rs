@@ -10,7 +10,7 @@ use super::output::Stop;
 use crate::diag::{enumerate, nearest};
 use crate::name::NodeName;
 use crate::report::exit;
-use crate::run::{Locations, bmc_variable};
+use crate::run::{Locations, variables};
 use crate::system::namespace::{NamespaceError, run_inside, run_on_host};
 
 /// Run a command in the network of a lab
@@ -43,12 +43,12 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         let what = format!("lab {} has no host `{host}`", request.plan.lab);
         return Err(Stop::new(exit::WRONG, what, Some(hint)));
     }
-    ended(run_on_host(&up.run_dir, host, &args.command, bmc_variable(&up.run_dir, true)))
+    ended(run_on_host(&up.run_dir, host, &args.command, &variables(&up.run_dir, true)))
 }
 
 /// Runs a command in the namespaces of a run and returns its exit code, 128 + n for a signal n.
 pub(super) fn inside(run_dir: &std::path::Path, command: &[OsString]) -> Result<u8, Stop> {
-    ended(run_inside(run_dir, command, bmc_variable(run_dir, false)))
+    ended(run_inside(run_dir, command, &variables(run_dir, false)))
 }
 
 /// Returns the exit code of a command that ended, 128 + n for a signal n.

@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     command.extend_from_slice(&args.rest);
     match from {
         // Only from outside the lab can its hosts be entered.
-        Some(_) => ended(run_here(&up.run_dir, &command, None)),
+        Some(_) => ended(run_here(&up.run_dir, &command, &[])),
         None => inside(&up.run_dir, &command),
     }
 }

@@ -322,6 +322,8 @@ pub enum BootTarget {
     Usb,
     /// The setup menu of the firmware.
     Setup,
+    /// HTTP boot of the firmware, of UEFI only.
+    Http,
 }
 
 impl BootTarget {
@@ -333,6 +335,7 @@ impl BootTarget {
             Self::Cd => "cd",
             Self::Usb => "usb",
             Self::Setup => "setup",
+            Self::Http => "http",
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::secret::RawSecret;
 use super::value::{Field, Text};
+use crate::bmc::personality::Personality;
 use crate::name::Mac;
 
 /// The BMC of a node.
@@ -35,6 +36,9 @@ pub struct RawBmcSettings {
     /// Its MAC address. Default: derived from lab and node name.
     #[serde(default)]
     pub mac: Field<Text<Mac>>,
+    /// Whose BMC it is like. Default: that of the network, else dryrack.
+    #[serde(default)]
+    pub personality: Field<Personality>,
     /// Name of its administrator, at most 16 characters. Default: that of the network, else admin.
     #[serde(default)]
     #[schemars(length(min = 1, max = 16))]
@@ -43,12 +47,25 @@ pub struct RawBmcSettings {
     /// run, in the file that `DRYRACK_BMC_PASSWORD_FILE` names for processes.
     #[serde(default)]
     pub password: Field<RawSecret>,
+    /// Whether it answers IPMI over LAN, on UDP port 623. Default: that of the network, else true.
+    #[serde(default)]
+    pub ipmi: Field<bool>,
+    /// Whether it answers Redfish, by HTTPS with a certificate of the lab. Default: that of the network, else true.
+    #[serde(default)]
+    pub redfish: Field<bool>,
+    /// Whether it answers Redfish by HTTP, too, instead of redirecting to HTTPS. Default: that of the network, else false.
+    #[serde(default)]
+    pub http: Field<bool>,
 }
 
 /// The BMCs of nodes on a network.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "bmcs")]
 pub struct RawNetworkBmcs {
+    /// Whose BMCs they are like.
+    #[serde(default)]
+    #[schemars(extend("default" = "dryrack"))]
+    pub personality: Field<Personality>,
     /// Name of their administrator, at most 16 characters. Default: admin.
     #[serde(default)]
     #[schemars(extend("default" = "admin"), length(min = 1, max = 16))]
@@ -57,4 +74,16 @@ pub struct RawNetworkBmcs {
     /// `DRYRACK_BMC_PASSWORD_FILE` names for processes.
     #[serde(default)]
     pub password: Field<RawSecret>,
+    /// Whether they answer IPMI over LAN, on UDP port 623.
+    #[serde(default)]
+    #[schemars(extend("default" = true))]
+    pub ipmi: Field<bool>,
+    /// Whether they answer Redfish, by HTTPS with certificates of the lab.
+    #[serde(default)]
+    #[schemars(extend("default" = true))]
+    pub redfish: Field<bool>,
+    /// Whether they answer Redfish by HTTP, too, instead of redirecting to HTTPS.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub http: Field<bool>,
 }

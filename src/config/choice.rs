@@ -16,6 +16,7 @@ use super::raw::{
 };
 use super::value::{List, RawJson, Short, Text, WORD, words};
 use super::word::Server;
+use crate::bmc::personality::Personality;
 
 impl<'de> Deserialize<'de> for RawCapture {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -304,6 +305,25 @@ impl JsonSchema for RawBmc {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         service_schema(generator.subschema_for::<RawBmcSettings>())
+    }
+}
+
+impl JsonSchema for Personality {
+    fn schema_name() -> Cow<'static, str> {
+        "personality".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let choices = words(&[
+            ("dryrack", "Our own: what the standards say."),
+            ("dell", "iDRAC9 of Dell, with firmware 7."),
+            ("hpe", "iLO 5 of HPE."),
+            ("supermicro", "Supermicro, X11 to X13."),
+            ("lenovo", "XClarity Controller of Lenovo."),
+            ("ami", "MegaRAC of AMI, as ASRock Rack, Gigabyte and others sell it."),
+            ("openbmc", "OpenBMC."),
+        ]);
+        json_schema!({ "oneOf": choices })
     }
 }
 

@@ -52,6 +52,8 @@ pub enum FaultKind {
     Machine(MachineFault),
     /// The files that the lab's TFTP and HTTP servers send.
     Payload(PayloadFault),
+    /// The BMC of the node.
+    Bmc(BmcFault),
 }
 
 /// What goes wrong with DHCP over IPv4.
@@ -211,6 +213,36 @@ pub enum PayloadFault {
     WrongConsole,
     /// The script gives the kernel a root file system that does not exist.
     WrongRoot,
+}
+
+/// What goes wrong with a BMC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "bmc-fault")]
+pub enum BmcFault {
+    /// A boot device for one start is taken and shown, and the machine boots as always.
+    IgnoreBootOnce,
+    /// Power commands have their effect that much later.
+    SlowPower(Text<Span>),
+    /// A session ends after so many commands of IPMI; the sessions of Redfish end with every so many requests.
+    DropSessions(u32),
+    /// Redfish answers every request with 503; clients are to wait that long.
+    Busy(Text<Span>),
+    /// The certificate of Redfish is for another name.
+    WrongName,
+    /// Redfish is there without TLS only.
+    HttpOnly,
+    /// There is no Serial over LAN.
+    NoSol,
+    /// The only cipher suite of IPMI is 3.
+    #[serde(rename = "only-suite-3")]
+    OnlySuite3,
+    /// A client that asks for the highest privilege gets 0 back, for which FreeIPMI needs `-W opensesspriv`.
+    EchoPrivilege,
+    /// There is no user of this name any more.
+    ForgetUser(String),
+    /// Its clock began in 1970, with the lab.
+    #[serde(rename = "clock-1970")]
+    Clock1970,
 }
 
 impl FaultKind {

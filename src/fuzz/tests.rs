@@ -74,7 +74,7 @@ macro_rules! targets {
 
 targets! {
     lab dhcp_packet dhcp dhcp_proxy dhcp6_packet dhcp6 solicitation tftp_packet tftp dns_packet dns dns_upstream path http rpc frames neighbours ntp syslog ignition butane
-    template json yaml matchbox pcap import ipmi ipmi_command
+    template json yaml matchbox pcap import ipmi ipmi_command ipmi_in_band
 }
 
 #[test]

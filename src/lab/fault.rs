@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::config::{
-    ClockTime, DhcpFault, DnsFault, FaultKind, HttpFault, LinkFault, MachineFault, PayloadFault, TftpFault,
-    TlsFault,
+    BmcFault, ClockTime, DhcpFault, DnsFault, FaultKind, HttpFault, LinkFault, MachineFault, PayloadFault,
+    TftpFault, TlsFault,
 };
 use crate::name::{FaultName, NodeName, Trigger};
 
@@ -54,6 +54,15 @@ pub fn out_of_range(kind: &FaultKind) -> Option<(String, &'static str)> {
         }
         FaultKind::Link(LinkFault::Mtu(mtu)) if *mtu < LEAST_MTU => {
             wrong(format!("no network has an MTU of {mtu}"), "use at least 68")
+        }
+        FaultKind::Bmc(BmcFault::DropSessions(0)) => {
+            wrong("a session has at least one command".to_owned(), "use at least 1")
+        }
+        FaultKind::Bmc(BmcFault::SlowPower(time) | BmcFault::Busy(time)) if time.0.0.as_secs() == 0 => {
+            wrong(format!("{} is no time of a BMC", time.0), "use at least \"1s\"")
+        }
+        FaultKind::Bmc(BmcFault::ForgetUser(user)) if user.is_empty() => {
+            wrong("nobody has an empty name".to_owned(), "name a user of the BMC")
         }
         FaultKind::Machine(MachineFault::Memory(memory)) if memory.0.0 < LEAST_MEMORY => {
             wrong(format!("no machine starts with {}", memory.0), "use at least \"2MiB\"")

@@ -23,8 +23,8 @@ pub use container_image::{ContainerImage, ContainerImageError};
 pub use environment::LabEnvironment;
 pub use expected::expected_of_others;
 pub use fault::{
-    ClockTime, DhcpFault, DnsFault, Fault, FaultKind, HttpFault, LinkFault, MachineFault, PayloadFault,
-    TftpFault, TlsFault, out_of_range,
+    BmcFault, ClockTime, DhcpFault, DnsFault, Fault, FaultKind, HttpFault, LinkFault, MachineFault,
+    PayloadFault, TftpFault, TlsFault, out_of_range,
 };
 pub use json_values::{JsonLocation, JsonLocationError, JsonValues};
 pub use kubernetes::{KubeconfigSource, KubernetesCheck};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use crate::bmc::personality::Personality;
 pub use crate::config::{
     ARCHITECTURES, AccelChoice, Access, Architecture, BootTarget, Bus, Chipset, Firmware, FirmwareDelays,
     Identity, Isolation, Loader, NicModel, PowerAction, RelayAgent, Restart, TableKind, TftpBackend, Tpm,
@@ -482,10 +483,26 @@ pub struct Bmc {
     pub address: Ipv4Addr,
     /// Its hardware address.
     pub mac: Mac,
+    /// Whose BMC it is like.
+    pub personality: Personality,
     /// Name of its administrator.
     pub user: String,
     /// The password of its administrator; one is made for the run if `None`.
     pub password: Option<Secret>,
+    /// Whether it answers IPMI over LAN.
+    pub ipmi: bool,
+    /// How it answers Redfish; not at all if `None`.
+    pub redfish: Option<Redfish>,
+}
+
+/// How a BMC answers Redfish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Redfish {
+    /// By HTTPS; HTTP is redirected there.
+    Https,
+    /// By HTTPS and HTTP.
+    HttpsAndHttp,
 }
 
 /// What the lab file has no word for: further arguments of QEMU for a node.

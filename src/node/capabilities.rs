@@ -60,7 +60,8 @@ impl Capabilities {
             | NodeCommand::Media(_)
             | NodeCommand::Link { .. }
             | NodeCommand::Keys(_)
-            | NodeCommand::Break => Ok(()),
+            | NodeCommand::Break
+            | NodeCommand::Firmware(_) => Ok(()),
         }
     }
 }

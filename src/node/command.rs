@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::keys::Chord;
+use crate::bmc::secure_boot::SecureBootChange;
 pub use crate::lab::PowerAction as Power;
 use crate::name::{DiskName, NicName};
-use crate::plan::BootTarget;
+use crate::plan::{BootTarget, FirmwareSettings};
 
 /// A command to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,19 @@ pub enum NodeCommand {
     Keys(Vec<Chord>),
     /// Sends a break on its serial console.
     Break,
+    /// Changes what its firmware is told at its next starts.
+    Firmware(FirmwareChange),
+}
+
+/// What a firmware is told at its next starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirmwareChange {
+    /// Its settings.
+    Settings(FirmwareSettings),
+    /// The variables of Secure Boot.
+    SecureBoot(SecureBootChange),
+    /// What HTTP boot loads; what DHCP says if `None`.
+    HttpBoot(Option<String>),
 }
 
 impl fmt::Display for NodeCommand {
@@ -38,10 +52,14 @@ impl fmt::Display for NodeCommand {
             Self::Power(power) => write!(f, "power {}", power.as_str()),
             Self::Boot(BootOverride::Default) => write!(f, "boot default"),
             Self::Boot(BootOverride::Once(target)) => write!(f, "boot {} once", target.as_str()),
+            Self::Boot(BootOverride::Entry(number)) => write!(f, "boot Boot{number:04X} once"),
             Self::Boot(BootOverride::Always(target)) => write!(f, "boot {} always", target.as_str()),
             Self::Media(media) => write!(f, "{media}"),
             Self::Link { nic, up } => write!(f, "link {nic} {}", if *up { "up" } else { "down" }),
             Self::Break => f.write_str("send a break"),
+            Self::Firmware(FirmwareChange::Settings(_)) => f.write_str("change the settings of the firmware"),
+            Self::Firmware(FirmwareChange::SecureBoot(_)) => f.write_str("change Secure Boot"),
+            Self::Firmware(FirmwareChange::HttpBoot(_)) => f.write_str("change what HTTP boot loads"),
             // Not which ones: they may be a password.
             Self::Keys(chords) => write!(f, "press {} keys", chords.len()),
         }
@@ -57,6 +75,8 @@ pub enum BootOverride {
     Default,
     /// The next start only.
     Once(BootTarget),
+    /// The next start only, with this boot entry of UEFI.
+    Entry(u16),
     /// Every start until the override is changed.
     Always(BootTarget),
 }
@@ -65,7 +85,7 @@ impl BootOverride {
     /// Returns the boot target of the next start; `None` for the boot order.
     pub fn target(self) -> Option<BootTarget> {
         match self {
-            Self::Default => None,
+            Self::Default | Self::Entry(_) => None,
             Self::Once(target) | Self::Always(target) => Some(target),
         }
     }
@@ -84,7 +104,7 @@ pub enum MediaCommand {
         drive: Option<DiskName>,
         /// The image; the one of the lab file if `None`.
         #[serde(default)]
-        file: Option<PathBuf>,
+        image: Option<MediaImage>,
     },
     /// Ejects the image, if any.
     Eject {
@@ -94,6 +114,39 @@ pub enum MediaCommand {
     },
 }
 
+/// An image for a drive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MediaImage {
+    /// A file.
+    File(PathBuf),
+    /// What somebody in the run exports.
+    #[serde(skip)]
+    Exported(ExportedImage),
+}
+
+/// An image that is exported by NBD, read-only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportedImage {
+    /// The socket, in the folder of the node. It is there as long as the image is in a drive.
+    pub socket: String,
+    /// The size of the image in bytes.
+    pub size: u64,
+    /// Whether the machine may not write. What it writes stays in the run otherwise.
+    pub is_write_protected: bool,
+    /// What it is, for people.
+    pub label: String,
+}
+
+impl fmt::Display for MediaImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => write!(f, "{}", file.display()),
+            Self::Exported(image) => f.write_str(&image.label),
+        }
+    }
+}
+
 impl fmt::Display for MediaCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (verb, drive) = match self {
@@ -101,8 +154,8 @@ impl fmt::Display for MediaCommand {
             Self::Eject { drive } => ("eject", drive),
         };
         f.write_str(verb)?;
-        if let Self::Insert { file: Some(file), .. } = self {
-            write!(f, " {}", file.display())?;
+        if let Self::Insert { image: Some(image), .. } = self {
+            write!(f, " {image}")?;
         }
         drive.as_ref().map_or(Ok(()), |drive| write!(f, " ({drive})"))
     }

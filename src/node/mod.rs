@@ -22,11 +22,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, watch};
 
 pub use capabilities::Capabilities;
-pub use command::{BootOverride, Effect, MediaCommand, NodeCommand, Power};
+pub use command::{
+    BootOverride, Effect, ExportedImage, FirmwareChange, MediaCommand, MediaImage, NodeCommand, Power,
+};
 pub use error::{InspectError, NodeError};
 
+use crate::bmc::secure_boot::KeyMode;
 use crate::lab::Firmware;
 use crate::name::{DiskName, NodeName};
+use crate::plan::BootTarget;
 use file_system::FileSought;
 use partition_table::Layout;
 use screen::ScreenReading;
@@ -50,8 +54,16 @@ pub trait Node: Send + Sync {
     /// Returns the override of its boot order, and from then on each other one.
     fn boot_override(&self) -> watch::Receiver<BootOverride>;
 
+    /// Reads the variables of its firmware; `None` if it has none.
+    fn firmware_variables(&self) -> Work<'_, Option<FirmwareVariables>>;
+
     /// Attaches to its serial console.
     fn console(&self) -> Result<Attachment, NodeError>;
+
+    /// Returns what its system says to its BMC; `None` if it has no interface for that, or if it was taken before.
+    fn system_interface(&self) -> Option<mpsc::UnboundedReceiver<FromSystem>> {
+        None
+    }
 
     /// Returns its screen as PNG.
     fn screenshot(&self) -> Work<'_, Vec<u8>>;
@@ -88,6 +100,35 @@ pub struct Attachment {
     pub output: broadcast::Receiver<Bytes>,
     /// Input for the node. Discarded while it is off.
     pub input: mpsc::Sender<Bytes>,
+}
+
+/// What a UEFI firmware has in its variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirmwareVariables {
+    /// Its boot entries, in the order in which it tries them.
+    pub entries: Vec<FirmwareEntry>,
+    /// Whether it is to check signatures, and whether it has a platform key.
+    pub secure_boot: Option<(bool, KeyMode)>,
+}
+
+/// A boot entry of a UEFI firmware.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirmwareEntry {
+    /// Its number.
+    pub number: u16,
+    /// Its name.
+    pub name: String,
+    /// What it boots from.
+    pub target: BootTarget,
+}
+
+/// Something that the system of a node says to its BMC.
+#[derive(Debug)]
+pub struct FromSystem {
+    /// A piece of the stream of bytes; see [`crate::bmc::in_band`].
+    pub bytes: Bytes,
+    /// Takes the answer to it. If it is dropped, there is none.
+    pub answer: mpsc::OwnedPermit<Bytes>,
 }
 
 /// The content of a disk.

@@ -1,13 +1,14 @@
 //! BMCs, as a supervisor makes them.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::HostNicPlan;
 use super::network::Wiring;
-use crate::lab::{Node, Secret};
+use super::{HostNicPlan, HttpsPlan};
+use crate::bmc::personality::Personality;
+use crate::lab::{Node, Redfish, Secret};
 use crate::name::{IfName, NetworkName, NicName, NodeName};
 
 /// The interface of a BMC.
@@ -23,11 +24,38 @@ pub struct BmcPlan {
     /// Its default gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Ipv4Addr>,
+    /// Whose BMC it is like.
+    #[serde(default, skip_serializing_if = "is_own")]
+    pub personality: Personality,
+    /// The server that resolves names for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<SocketAddr>,
+    /// The search domain of names without a dot.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub domain: String,
     /// Name of its administrator.
     pub user: String,
     /// The source of the administrator's password; one is made for the run if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
+    /// Whether it answers IPMI over LAN.
+    pub ipmi: bool,
+    /// How it answers Redfish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redfish: Option<RedfishPlan>,
+}
+
+/// How a BMC answers Redfish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedfishPlan {
+    /// The subject names of its certificate.
+    pub https: HttpsPlan,
+    /// By which protocols.
+    pub by: Redfish,
+}
+
+fn is_own(personality: &Personality) -> bool {
+    *personality == Personality::Dryrack
 }
 
 impl Wiring<'_> {
@@ -53,8 +81,16 @@ impl Wiring<'_> {
             nic,
             address,
             gateway: network.server(),
+            personality: bmc.personality,
+            dns: network.server().zip(network.dns.port).map(SocketAddr::from),
+            domain: network.dns.domain.clone(),
             user: bmc.user.clone(),
             password: bmc.password.clone(),
+            ipmi: bmc.ipmi,
+            redfish: bmc.redfish.map(|by| RedfishPlan {
+                https: HttpsPlan { addresses: vec![bmc.address.into()], names: Vec::new() },
+                by,
+            }),
         })
     }
 

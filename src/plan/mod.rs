@@ -32,7 +32,9 @@ pub use host::check_host;
 pub use matchbox::matchbox;
 pub use model::*;
 pub use network::bearer;
-pub use node::{LinkPlan, Medium, NicPlan, NodeDisk, NodeKind, NodePlan, OrderBy, StartOptions};
+pub use node::{
+    FirmwareSettings, LinkPlan, Medium, NicPlan, NodeDisk, NodeKind, NodePlan, OrderBy, StartOptions,
+};
 pub use qemu::QemuPlan;
 pub use read::{PlanError, read};
 pub use refusal::Refusal;

@@ -59,7 +59,8 @@ impl NodePlan {
     /// Returns whether a disk of it is a USB stick.
     pub fn is_stick(&self, disk: &DiskName) -> bool {
         let NodeKind::Qemu(qemu) = &self.kind;
-        qemu.disks.get(disk).is_some_and(|device| device.bus == Bus::Usb)
+        let is_planned = qemu.disks.get(disk).is_some_and(|device| device.bus == Bus::Usb);
+        is_planned || qemu.bmc_stick.as_ref().is_some_and(|stick| stick.disk == *disk)
     }
 
     /// Returns whether the lab powers it on.
@@ -114,6 +115,8 @@ pub struct NodeDisk {
     pub disk: DiskName,
     /// Its serial number.
     pub serial: String,
+    /// Its size.
+    pub size: Bytes,
 }
 
 /// The settings that may differ from one start of a node to the next.
@@ -127,6 +130,23 @@ pub struct StartOptions {
     pub media: BTreeMap<DiskName, Medium>,
     /// What is wrong with it on purpose.
     pub faults: Vec<MachineFault>,
+    /// The settings of its firmware.
+    pub firmware: FirmwareSettings,
+}
+
+/// Settings of a firmware, as a BMC changes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirmwareSettings {
+    /// How many seconds it waits for a key before it boots.
+    pub boot_timeout: u8,
+    /// Whether its processors offer virtualization, if the host has it.
+    pub virtualization: bool,
+}
+
+impl Default for FirmwareSettings {
+    fn default() -> Self {
+        Self { boot_timeout: 0, virtualization: true }
+    }
 }
 
 /// How a firmware learns the boot order at a start.
@@ -146,6 +166,13 @@ pub enum Medium {
     Empty,
     /// An image: raw in a CD drive, qcow2 as a stick.
     File(PathBuf),
+    /// A raw image that is exported by NBD.
+    Exported {
+        /// The socket, relative to `node/NAME`.
+        socket: String,
+        /// The file that takes what the machine writes, relative to `node/NAME`; it may not write if `None`.
+        overlay: Option<PathBuf>,
+    },
 }
 
 /// Returns a network as a supervisor needs it.
@@ -169,8 +196,11 @@ pub(super) fn node(netboots: &Netboots<'_>, node: &Node, kind: NodeKind, taps: &
     // A stable sort, so NICs stay in their order otherwise.
     let networks = &netboots.lab.networks;
     reached_first.sort_by_key(|nic| !networks.get(&nic.network).is_none_or(Network::is_reachable));
-    let disks =
-        node.disks.iter().map(|disk| NodeDisk { disk: disk.name.clone(), serial: disk.serial.clone() });
+    let disks = node.disks.iter().map(|disk| NodeDisk {
+        disk: disk.name.clone(),
+        serial: disk.serial.clone(),
+        size: disk.size,
+    });
     NodePlan {
         node: node.name.clone(),
         firmware: node.firmware,

@@ -13,15 +13,15 @@ use serde::{Deserialize, Serialize};
 use super::{
     Accel, FirmwareFile, HostFacts, NodeKind, NodePlan, Qemu, Refusal, TapPlan,
     boot::{Netboots, boots_from_network},
-    node::node as plan_node,
+    node::{NodeDisk, node as plan_node},
 };
 use crate::lab::{
     Boot, BootDevice, Bus, CdDrive, Chipset, Disk, FaultKind, Firmware, FirmwareDelays, MachineFault, Nic,
     NicModel, Node, Seed, Share, Tpm, Via,
 };
-use crate::name::{DiskName, LabName, NicName};
+use crate::name::{Bytes, DiskName, LabName, NicName};
 
-pub use render::{CD, cd_id, disk_id, flash_format, nic_id, processor};
+pub use render::{CD, below, cd_id, disk_id, flash_format, nic_id, processor};
 
 /// The oldest supported QEMU.
 pub(crate) const OLDEST: (u32, u32, u32) = (7, 2, 0);
@@ -38,6 +38,10 @@ const SERCON_PORT: [u8; 2] = [0xf8, 0x03];
 /// The manufacturer of a machine in SMBIOS, and in what its BMC tells.
 pub const MANUFACTURER: &str = "Dryrack";
 
+/// The name of the USB stick that a BMC plugs in, and its serial number.
+const BMC_STICK: &str = "usb";
+const BMC_STICK_SERIAL: &str = "virtual-media";
+
 /// The file in `node/NAME` with the variables of a UEFI firmware.
 pub const VARIABLES: &str = "vars.fd";
 
@@ -49,6 +53,9 @@ pub const TPM: (&str, &str) = ("tpm.sock", "tpm");
 
 /// The socket in `node/NAME` on which QEMU serves the screen while it runs.
 pub const SCREEN_SOCKET: &str = "qemu-vnc.sock";
+
+/// The socket in `node/NAME` on which QEMU serves the interface to the BMC while it runs.
+pub const BMC_SOCKET: &str = "bmc.sock";
 
 /// The ID of the character device of the serial console. Its files are set before each start by QMP.
 pub const CONSOLE: &str = "console";
@@ -78,6 +85,9 @@ pub struct QemuPlan {
     /// The devices behind its CD drives.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cds: BTreeMap<DiskName, CdDevice>,
+    /// The USB stick that its BMC plugs in, if it has one. Its BMC always has a CD drive as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bmc_stick: Option<NodeDisk>,
     /// Whether it has a volume with the cloud-init seed.
     pub seed: bool,
     /// The kernel that it boots directly, without a boot loader.
@@ -267,6 +277,7 @@ pub(super) fn machine_plan(
         nics: node.nics.iter().map(nic).collect(),
         disks: node.disks.iter().map(disk).collect(),
         cds: node.cds.iter().map(cd).collect(),
+        bmc_stick: node.bmc.as_ref().map(|_| bmc_stick(node)),
         seed: matches!(node.seed, Seed::NoCloud { volume: true, .. }),
         kernel: None,
         files,
@@ -345,6 +356,17 @@ fn qemu(facts: &HostFacts) -> Result<&Qemu, Refusal> {
         return Err(Refusal::new(why, install));
     }
     Ok(qemu)
+}
+
+/// Plans the USB stick of a BMC, with a name that nothing in the lab file has.
+fn bmc_stick(node: &Node) -> NodeDisk {
+    let is_taken = |name: &DiskName| {
+        node.disks.iter().any(|disk| disk.name == *name) || node.cds.iter().any(|cd| cd.name == *name)
+    };
+    let further = (2..).map(|number| format!("{BMC_STICK}{number}"));
+    let names = std::iter::once(BMC_STICK.to_owned()).chain(further);
+    let free = names.filter_map(|name| DiskName::new(&name).ok()).find(|name| !is_taken(name));
+    NodeDisk { disk: free.expect("numbers do not end"), serial: BMC_STICK_SERIAL.to_owned(), size: Bytes(0) }
 }
 
 /// Plans the TPM of a node, if this host has what emulates it.

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use crate::bmc::redfish::settings::MediaWay;
 use crate::lab::{Firmware, Secret};
 use crate::name::Mac;
 use crate::plan::{BmcPlan, NodePlan, Plan};
@@ -45,12 +46,19 @@ struct Listed<'a> {
 
 impl<'a> Listed<'a> {
     fn new(node: &'a NodePlan) -> Option<Self> {
-        let bmc = node.bmc.as_ref()?;
+        let bmc = node.bmc.as_ref().filter(|bmc| bmc.ipmi || bmc.redfish.is_some())?;
         Some(Self { node, bmc, mac: node.nics.first().map(|nic| nic.mac) })
     }
 
     fn is_uefi(&self) -> bool {
         self.node.firmware != Firmware::Bios
+    }
+
+    /// The system in Redfish, if the BMC has that.
+    fn system(&self) -> Option<String> {
+        let address = self.bmc.address.addr();
+        let system = self.bmc.personality.traits().redfish.system;
+        self.bmc.redfish.as_ref().map(|_| format!("https://{address}/redfish/v1/Systems/{system}"))
     }
 
     /// Where the password is, as a word of the shell.
@@ -69,8 +77,11 @@ fn quoted(word: &str) -> String {
 }
 
 fn csv(bmcs: &[Listed<'_>]) -> String {
-    let mut text = "node,bmc,port,user,mac,firmware,cpus,memory-mib\n".to_owned();
-    for Listed { node, bmc, mac } in bmcs {
+    let mut text = "node,bmc,port,redfish,user,mac,firmware,cpus,memory-mib\n".to_owned();
+    for listed in bmcs {
+        let Listed { node, bmc, mac } = listed;
+        let port = if bmc.ipmi { "623" } else { "" };
+        let redfish = listed.system().unwrap_or_default();
         let mac = mac.map(|mac| mac.to_string()).unwrap_or_default();
         let user = format!("\"{}\"", bmc.user.replace('"', "\"\""));
         let firmware = match node.firmware {
@@ -81,7 +92,7 @@ fn csv(bmcs: &[Listed<'_>]) -> String {
         let memory = node.memory.0 >> 20;
         writeln!(
             text,
-            "{},{},623,{user},{mac},{firmware},{},{memory}",
+            "{},{},{port},{redfish},{user},{mac},{firmware},{},{memory}",
             node.node,
             bmc.address.addr(),
             node.cpus
@@ -105,7 +116,19 @@ fn objects(bmcs: &[Listed<'_>], object: fn(&Listed<'_>) -> String) -> String {
     format!("{secrets}{}", all.join("---\n"))
 }
 
-fn bare_metal_host(Listed { node, bmc, mac }: &Listed<'_>) -> String {
+fn bare_metal_host(listed: &Listed<'_>) -> String {
+    let Listed { node, bmc, mac } = listed;
+    // Metal3 has no place for the certificate of an authority of one host.
+    let address = match listed.system() {
+        Some(system) => {
+            let driver = match bmc.personality.traits().redfish.media.way {
+                MediaWay::Nothing => "redfish",
+                MediaWay::Action | MediaWay::ImageOnly | MediaWay::Patch => "redfish-virtualmedia",
+            };
+            format!("{driver}+{system}\n    disableCertificateVerification: true")
+        }
+        None => format!("ipmi://{}", bmc.address.addr()),
+    };
     let mode = match node.firmware {
         Firmware::Bios => "legacy",
         Firmware::Uefi => "UEFI",
@@ -114,14 +137,16 @@ fn bare_metal_host(Listed { node, bmc, mac }: &Listed<'_>) -> String {
     let mac = mac.map(|mac| format!("  bootMACAddress: \"{mac}\"\n")).unwrap_or_default();
     format!(
         "apiVersion: metal3.io/v1alpha1\nkind: BareMetalHost\nmetadata:\n  name: {name}\nspec:\n  online: false\n\
-         {mac}  bootMode: {mode}\n  bmc:\n    address: ipmi://{address}\n    credentialsName: {name}-bmc\n",
+         {mac}  bootMode: {mode}\n  bmc:\n    address: {address}\n    credentialsName: {name}-bmc\n",
         name = node.node,
-        address = bmc.address.addr(),
     )
 }
 
 fn maas(listed: &Listed<'_>) -> String {
     let Listed { node, bmc, mac } = listed;
+    if !bmc.ipmi && bmc.redfish.is_some() {
+        return maas_by_redfish(listed);
+    }
     let mac = mac.map(|mac| format!(" \\\n  mac_addresses={mac}")).unwrap_or_default();
     let boot = if listed.is_uefi() { "efi" } else { "auto" };
     format!(
@@ -136,11 +161,28 @@ fn maas(listed: &Listed<'_>) -> String {
     )
 }
 
+fn maas_by_redfish(listed: &Listed<'_>) -> String {
+    let Listed { node, bmc, mac } = listed;
+    let mac = mac.map(|mac| format!(" \\\n  mac_addresses={mac}")).unwrap_or_default();
+    format!(
+        "maas \"$PROFILE\" machines create hostname={name} architecture=amd64{mac} \\\n  power_type=redfish \
+         power_parameters_power_address={address} power_parameters_node_id={system} \\\n  \
+         power_parameters_power_user={user} \\\n  power_parameters_power_pass={password}\n",
+        name = node.node,
+        address = bmc.address.addr(),
+        system = bmc.personality.traits().redfish.system,
+        user = quoted(&bmc.user),
+        password = listed.password(),
+    )
+}
+
 fn machine(Listed { node, bmc, .. }: &Listed<'_>) -> String {
+    let ipmitool = if bmc.ipmi { "      ipmitool:\n        cipherSuite: \"17\"\n" } else { "" };
+    let redfish = if bmc.redfish.is_some() { "      redfish:\n        port: 443\n" } else { "" };
     format!(
         "apiVersion: bmc.tinkerbell.org/v1alpha1\nkind: Machine\nmetadata:\n  name: {name}\nspec:\n  connection:\n    \
          host: {address}\n    port: 623\n    insecureTLS: true\n    authSecretRef:\n      name: {name}-bmc\n      \
-         namespace: default\n    providerOptions:\n      ipmitool:\n        cipherSuite: \"17\"\n",
+         namespace: default\n    providerOptions:\n{ipmitool}{redfish}",
         name = node.node,
         address = bmc.address.addr(),
     )

@@ -183,6 +183,18 @@ pub(crate) enum TlsError {
 }
 
 impl TlsError {
+    /// Tells whether the certificate of the server is why, or who may have signed it is not known.
+    pub(crate) fn is_of_certificate(&self) -> bool {
+        match self {
+            Self::Certificates(_) => true,
+            Self::Settings(_) => false,
+            Self::Handshake(error) => {
+                let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+                matches!(error, Some(rustls::Error::InvalidCertificate(_)))
+            }
+        }
+    }
+
     /// Returns what is wrong with the certificate of the server, if that is why.
     pub(crate) fn certificate(&self) -> Option<&'static str> {
         let Self::Handshake(error) = self else { return None };

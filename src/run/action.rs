@@ -13,7 +13,7 @@ use super::probe::Prober;
 use crate::hint::chain;
 use crate::lab::{BootTarget, Deed, JsonValues, PowerAction, ProbedCheck};
 use crate::name::{DiskName, NodeName};
-use crate::node::{BootOverride, MediaCommand, NodeCommand};
+use crate::node::{BootOverride, MediaCommand, MediaImage, NodeCommand};
 use crate::plan::{Plan, Step};
 
 /// The work of an action; it returns why it failed.
@@ -44,7 +44,7 @@ pub(super) fn work<S: Site>(
             let drive = drive.clone();
             let media = match eject {
                 true => MediaCommand::Eject { drive },
-                false => MediaCommand::Insert { drive, file: file.clone() },
+                false => MediaCommand::Insert { drive, image: file.clone().map(MediaImage::File) },
             };
             vec![Part::Command(NodeCommand::Media(media))]
         }

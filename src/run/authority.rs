@@ -33,7 +33,7 @@ use crate::hint::Hint;
 use crate::lab::{LabFile, TlsFault};
 use crate::name::digest;
 use crate::plan::qemu::CACERTS;
-use crate::plan::{HttpsPlan, Plan, Step};
+use crate::plan::{HttpsPlan, NodePlan, Plan, Step};
 use crate::serve::Identity;
 
 /// The certificate authority of a lab.
@@ -95,7 +95,9 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Authorit
 
 /// Tells whether a plan needs an authority.
 pub fn is_needed(plan: &Plan) -> bool {
+    let of_bmc = |node: &NodePlan| node.bmc.as_ref().is_some_and(|bmc| bmc.redfish.is_some());
     plan.steps.iter().any(|step| matches!(step, Step::Serve(service) if service.https.is_some()))
+        || plan.nodes.values().any(of_bmc)
 }
 
 /// Returns the path of a form of the CA certificate in a run.

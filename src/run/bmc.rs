@@ -1,43 +1,64 @@
 //! The BMCs of a run: each is told what happens to its node, and its orders become commands to it.
 
+mod client;
+mod fault;
+mod identity;
+mod media;
+mod orders;
+#[cfg(test)]
+mod peer;
+mod push;
+mod remote_image;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
 
+use self::client::BmcClient;
+use self::identity::identity;
+pub(super) use self::media::{MediaError, VirtualMedia};
+use self::orders::OrderHandler;
+use super::authority;
 use super::command::RunCommand;
+use super::dns::Dns;
+use super::environment::BMC_PASSWORD;
+use super::in_band;
 use crate::bmc::boot::{BootDevice, Override};
-use crate::bmc::identity::{Identity, Lan};
+use crate::bmc::inventory::BootOption;
 use crate::bmc::ipmi::PORT;
 use crate::bmc::log::{BootFailure, Loaded};
-use crate::bmc::power::{Control, Happening};
+use crate::bmc::media::Slot;
+use crate::bmc::power::Happening;
+use crate::bmc::redfish::settings::Plain;
+use crate::bmc::redfish::url::check_address;
 use crate::bmc::users::{Password, Users};
-use crate::bmc::{Bmc, Learned, Order};
-use crate::event::{BootedFrom, Emitter, Event, Kind, Known, PowerCause, Service, Source, Stage};
+use crate::bmc::{Bmc, Learned};
+use crate::event::{BootedFrom, Emitter, Event, Kind, Known, PowerCause, Source, Stage};
+use crate::fault::Faults;
 use crate::hint::{Hint, chain};
-use crate::name::NodeName;
-use crate::node::{Attachment, BootOverride, Effect, Node, NodeCommand, NodeError, Power};
-use crate::plan::qemu::MANUFACTURER;
-use crate::plan::{BmcPlan, BootTarget, NodeKind, NodePlan, Plan};
-use crate::serve::bmc::{BmcInput, BmcOrder, BmcParts, serve};
+use crate::lab::{LabFile, Redfish};
+use crate::name::{DiskName, NicName, NodeName};
+use crate::node::{Attachment, BootOverride, FirmwareEntry, FirmwareVariables, Node};
+use crate::plan::{BmcPlan, BootTarget, NodePlan, Plan};
+use crate::serve;
+use crate::serve::bmc::{BmcInput, BmcParts, RedfishPorts};
 use crate::system;
 use crate::system::station::Station;
 
-/// The file with the password of BMCs, in the run folder.
-const PASSWORD_FILE: &str = "bmc-password";
-/// The same file, as processes on hosts see it.
-pub(super) const PASSWORD_ON_HOSTS: &str = "/run/dryrack/bmc-password";
-/// The environment variable with the path of that file.
-const PASSWORD_VARIABLE: &str = "DRYRACK_BMC_PASSWORD_FILE";
-/// How many pieces of input wait for a machine that does not read them.
-const WAITING: usize = 256;
+/// The port of Redfish.
+const HTTPS: u16 = 443;
+/// The port that leads to that one, or has Redfish as well.
+const HTTP: u16 = 80;
+/// How often the variables of a firmware are read while its machine is on.
+const LOOK: Duration = Duration::from_secs(10);
 /// The characters of a password that is made, without those that look alike.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
@@ -54,22 +75,10 @@ pub(super) fn password(plan: &Plan, run_dir: &Path) -> io::Result<Option<BmcPass
     let mut random = [0; 16];
     system::random(&mut random);
     let password = random.map(|byte| ALPHABET[usize::from(byte) % ALPHABET.len()]);
-    let path = run_dir.join(PASSWORD_FILE);
+    let path = run_dir.join(BMC_PASSWORD);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(&password)?;
     Ok(Some(BmcPassword(Password::new(&password))))
-}
-
-/// Returns the path of the password that was made for the run, if one was.
-pub(super) fn password_file(run_dir: &Path) -> Option<PathBuf> {
-    Some(run_dir.join(PASSWORD_FILE)).filter(|path| path.exists())
-}
-
-/// Returns the environment variable that names the password which was made for the run, for a program in the lab's
-/// network or on a host.
-pub fn bmc_variable(run_dir: &Path, on_host: bool) -> Option<(&'static str, PathBuf)> {
-    let file = password_file(run_dir)?;
-    Some((PASSWORD_VARIABLE, if on_host { PASSWORD_ON_HOSTS.into() } else { file }))
 }
 
 /// Why the password of a BMC cannot be used.
@@ -106,19 +115,65 @@ pub(super) struct Bmcs {
     made: Option<BmcPassword>,
     /// Takes commands to nodes.
     commands: mpsc::Sender<RunCommand>,
+    /// What goes wrong with them.
+    faults: Faults,
+}
+
+/// What a BMC needs to start.
+pub(super) struct BmcStart<'a> {
+    /// The plan of its node.
+    pub(super) node: &'a NodePlan,
+    /// Its own.
+    pub(super) plan: &'a BmcPlan,
+    /// What its node can be told to boot.
+    pub(super) devices: &'a BTreeSet<BootTarget>,
+    /// The password of its administrator.
+    pub(super) password: Password,
+    /// The certificate of Redfish, if it has that.
+    pub(super) certificate: Option<serve::Identity>,
+    /// Its network.
+    pub(super) station: Station,
+    /// Its virtual media.
+    pub(super) media: Arc<VirtualMedia>,
+    /// Receives the events.
+    pub(super) events: Emitter,
 }
 
 /// The connection of a BMC to its node.
 struct Link {
     inputs: mpsc::UnboundedSender<BmcInput>,
+    /// Whether the machine is on. Sent as well when its firmware may have written its variables.
+    is_on: watch::Sender<bool>,
+    /// The slots of its virtual media, by drive.
+    slots: BTreeMap<DiskName, Slot>,
     /// The node, once there is one.
     node: watch::Sender<Option<Arc<dyn Node>>>,
 }
 
 impl Bmcs {
     /// Creates them, with the password that was made for the run.
-    pub(super) fn new(made: Option<BmcPassword>, commands: mpsc::Sender<RunCommand>) -> Self {
-        Self { links: Mutex::default(), made, commands }
+    pub(super) fn new(made: Option<BmcPassword>, commands: mpsc::Sender<RunCommand>, faults: Faults) -> Self {
+        Self { links: Mutex::default(), made, commands, faults }
+    }
+
+    /// Returns the virtual media of a BMC in a station. `folder` is that of its node.
+    pub(super) fn media(
+        &self,
+        node: &NodePlan,
+        plan: &BmcPlan,
+        station: &Station,
+        (run_dir, folder): (&Path, &Path),
+        events: &Emitter,
+    ) -> Arc<VirtualMedia> {
+        let dns = plan.dns.map(|server| Dns { server, domain: plan.domain.clone() });
+        let client = BmcClient {
+            network: Some(station.network().clone()),
+            dns,
+            authority: authority::path(run_dir, LabFile::CaPem),
+            allows: check_address,
+        };
+        let (commands, events) = (self.commands.clone(), events.of(Source::Bmc));
+        Arc::new(VirtualMedia::new(node, folder.to_owned(), client, commands, events))
     }
 
     /// Fetches the password of a BMC.
@@ -141,33 +196,53 @@ impl Bmcs {
     /// Opens the ports of a BMC; the future that it returns serves as long as it is polled.
     pub(super) async fn start(
         &self,
-        node: &NodePlan,
-        plan: &BmcPlan,
-        password: &Password,
-        devices: &BTreeSet<BootTarget>,
-        station: Station,
-        events: Emitter,
+        start: BmcStart<'_>,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let ipmi = station.udp(PORT).await?;
+        let BmcStart { node, plan, devices, password, certificate, station, media, events } = start;
+        let ipmi = if plan.ipmi { Some(station.udp(PORT).await?) } else { None };
+        let redfish = match certificate {
+            Some(identity) => {
+                let (https, http) = (station.listen(HTTPS).await?, station.listen(HTTP).await?);
+                Some(RedfishPorts { https, http, identity })
+            }
+            None => None,
+        };
         let (inputs, inbox) = mpsc::unbounded_channel();
         let (orders, wanted) = mpsc::unbounded_channel();
         let (there, machine) = watch::channel(None);
-        let link = Link { inputs: inputs.clone(), node: there };
+        let (is_on, power) = watch::channel(false);
+        let link = Link { inputs: inputs.clone(), is_on, slots: media.slots(), node: there };
+        let users = Users::new(&plan.user, password.bytes());
+        let mut bmc = Bmc::new(identity(node, plan, devices), users).made_as(plan.personality);
+        if plan.redfish.as_ref().is_some_and(|redfish| redfish.by == Redfish::HttpsAndHttp) {
+            bmc.redfish.settings.plain = Plain::Serve;
+        }
+        let (name, events_of_bmc) = (node.node.clone(), events.clone());
+        let parts = BmcParts {
+            node: name,
+            bmc: Box::new(bmc),
+            ipmi,
+            redfish,
+            inputs: inbox,
+            orders,
+            events: events_of_bmc,
+        };
+        let serving = serve::bmc::serve(parts)?;
         lock(&self.links).insert(node.node.clone(), link);
-        let bmc = Bmc::new(identity(node, plan, devices), Users::new(&plan.user, password.bytes()));
-        let parts =
-            BmcParts { node: node.node.clone(), bmc, ipmi, inputs: inbox, orders, events: events.clone() };
+        // Those that began before; the events of others come from now on.
+        inputs.send(BmcInput::Faults(fault::standing(&self.faults, &node.node))).ok();
         let handler = OrderHandler {
             node: node.node.clone(),
             commands: self.commands.clone(),
             inputs: inputs.clone(),
             machine: machine.clone(),
+            media,
             events,
         };
         Ok(async move {
             // The network of the BMC lasts as long as this.
             let _station = station;
-            tokio::join!(serve(parts), handler.run(wanted), watch_node(machine, inputs));
+            tokio::join!(serving, handler.run(wanted), watch_node(machine, power, inputs));
         })
     }
 
@@ -183,7 +258,30 @@ impl Bmcs {
         let (Some(name), Kind::Known(known)) = (&event.node, &event.kind) else { return };
         let links = lock(&self.links);
         let Some(link) = links.get(name) else { return };
-        let Some(input) = input(known) else { return };
+        match known {
+            Known::PoweredOn {} => drop(link.is_on.send_replace(true)),
+            Known::PoweredOff { .. } | Known::MachineDied { .. } => drop(link.is_on.send_replace(false)),
+            // A firmware writes its variables before it hands over.
+            Known::Booted { .. } | Known::Reset { .. } => link.is_on.send_modify(|_| {}),
+            _ => {}
+        }
+        let input = match known {
+            // All that is wrong now, not only what this event tells.
+            Known::FaultBegan { .. } | Known::FaultEnded { .. } => {
+                Some(BmcInput::Faults(fault::standing(&self.faults, name)))
+            }
+            Known::MediumSet { drive, medium } => {
+                // Those of the lab file are named with their kind.
+                let name = drive.split_once('.').map_or(drive.as_str(), |(_, name)| name);
+                let slot = link.slots.iter().find(|(drive, _)| drive.as_str() == name).map(|(_, slot)| *slot);
+                slot.map(|slot| match medium {
+                    Some(medium) => BmcInput::Inserted(slot, medium.clone()),
+                    None => BmcInput::Emptied(slot),
+                })
+            }
+            known => input(known),
+        };
+        let Some(input) = input else { return };
         // The BMC is gone when the services have ended.
         link.inputs.send(input).ok();
     }
@@ -192,30 +290,6 @@ impl Bmcs {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // After a panic the map is still consistent: every change is a single operation.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns what a BMC knows of its node.
-fn identity(node: &NodePlan, plan: &BmcPlan, devices: &BTreeSet<BootTarget>) -> Identity {
-    let NodeKind::Qemu(qemu) = &node.kind;
-    let parts: Vec<u8> = env!("CARGO_PKG_VERSION").split('.').filter_map(|part| part.parse().ok()).collect();
-    let part = |index: usize| parts.get(index).copied().unwrap_or(0);
-    Identity {
-        node: node.node.to_string(),
-        manufacturer: MANUFACTURER.to_owned(),
-        product: qemu.identity.product.to_string(),
-        serial: qemu.identity.serial.clone(),
-        asset_tag: qemu.identity.asset_tag.clone(),
-        uuid: qemu.identity.uuid.into_bytes(),
-        version: (part(0), part(1)),
-        lan: Lan {
-            mac: plan.nic.mac,
-            address: plan.address.addr(),
-            mask: plan.address.netmask(),
-            gateway: plan.gateway.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED),
-        },
-        has_fans: true,
-        devices: devices.iter().copied().map(device).collect(),
-    }
 }
 
 /// Returns what a BMC learns of an event.
@@ -231,6 +305,8 @@ fn input(known: &Known) -> Option<BmcInput> {
             BmcInput::Learned(Learned::Booted(Loaded::Network))
         }
         Known::Booted { from: BootedFrom::Disk, .. } => BmcInput::Learned(Learned::Booted(Loaded::Disk)),
+        Known::LinkSet { nic, up } => BmcInput::Link(NicName::new(nic).ok()?, *up),
+        Known::BmcLogged { .. } => BmcInput::Recorded,
         Known::Diagnosed { finding } => BmcInput::Learned(Learned::BootFailed(match finding.stage {
             // What comes before a boot program is the business of PXE.
             Stage::Dhcp | Stage::Nbp => BootFailure::NoPxeServer,
@@ -243,12 +319,13 @@ fn input(known: &Known) -> Option<BmcInput> {
 
 /// Returns the override of a BMC that is the one of a node.
 fn of_node(over: BootOverride) -> Option<Override> {
-    let (target, is_persistent) = match over {
+    let (device, is_persistent) = match over {
         BootOverride::Default => return None,
-        BootOverride::Once(target) => (target, false),
-        BootOverride::Always(target) => (target, true),
+        BootOverride::Once(target) => (device(target), false),
+        BootOverride::Entry(number) => (BootDevice::Option(number), false),
+        BootOverride::Always(target) => (device(target), true),
     };
-    Some(Override { device: device(target), is_persistent })
+    Some(Override { device, is_persistent })
 }
 
 fn device(target: BootTarget) -> BootDevice {
@@ -258,6 +335,7 @@ fn device(target: BootTarget) -> BootDevice {
         BootTarget::Cd => BootDevice::Cd,
         BootTarget::Usb => BootDevice::Usb,
         BootTarget::Setup => BootDevice::Setup,
+        BootTarget::Http => BootDevice::Http,
     }
 }
 
@@ -270,24 +348,59 @@ fn of_bmc(over: Option<Override>) -> BootOverride {
         BootDevice::Cd => BootTarget::Cd,
         BootDevice::Usb => BootTarget::Usb,
         BootDevice::Setup => BootTarget::Setup,
+        BootDevice::Http => BootTarget::Http,
+        BootDevice::Option(number) => return BootOverride::Entry(number),
     };
     if is_persistent { BootOverride::Always(target) } else { BootOverride::Once(target) }
 }
 
-/// Tells a BMC the override of its node and what is printed there, as long as it is polled.
+fn boot_option(entry: FirmwareEntry) -> BootOption {
+    let FirmwareEntry { number, name, target } = entry;
+    BootOption { number, name, path: String::new(), device: device(target) }
+}
+
+/// Tells a BMC the override of its node, what its firmware has in its variables, what is printed there and what its
+/// system says, as long as it is polled.
 async fn watch_node(
     mut machine: watch::Receiver<Option<Arc<dyn Node>>>,
+    mut power: watch::Receiver<bool>,
     inputs: mpsc::UnboundedSender<BmcInput>,
 ) {
     let Ok(there) = machine.wait_for(Option::is_some).await.map(|node| node.clone()) else { return };
     let Some(node) = there else { return };
     let mut overrides = node.boot_override();
+    let talks = in_band::carry(Arc::clone(&node), inputs.clone());
     let told = inputs.clone();
     let boots = async move {
         // It may have been used already.
         loop {
             let over = *overrides.borrow_and_update();
             if told.send(BmcInput::Overridden(of_node(over))).is_err() || overrides.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let (read, told) = (Arc::clone(&node), inputs.clone());
+    let variables = async move {
+        let mut last = None;
+        loop {
+            match read.firmware_variables().await {
+                Ok(None) => return,
+                Ok(variables) if variables == last => {}
+                Ok(Some(variables)) => {
+                    last = Some(variables.clone());
+                    let FirmwareVariables { entries, secure_boot } = variables;
+                    let options = entries.into_iter().map(boot_option).collect();
+                    if told.send(BmcInput::Firmware(options, secure_boot)).is_err() {
+                        return;
+                    }
+                }
+                Err(error) => tracing::warn!(error = %chain(&error), "what the firmware has is not known"),
+            }
+            let is_on = *power.borrow_and_update();
+            // A system writes them when it likes.
+            let limit = if is_on { LOOK } else { Duration::MAX };
+            if let Ok(Err(_)) = tokio::time::timeout(limit, power.changed()).await {
                 return;
             }
         }
@@ -309,111 +422,5 @@ async fn watch_node(
             next = output.recv().await;
         }
     };
-    tokio::join!(boots, prints);
-}
-
-/// Turns orders of a BMC into commands to its node.
-struct OrderHandler {
-    node: NodeName,
-    commands: mpsc::Sender<RunCommand>,
-    inputs: mpsc::UnboundedSender<BmcInput>,
-    machine: watch::Receiver<Option<Arc<dyn Node>>>,
-    events: Emitter,
-}
-
-/// What a client does on the serial console.
-enum Keyed {
-    Text(Bytes),
-    Break,
-}
-
-impl OrderHandler {
-    /// Carries orders out, as long as it is polled.
-    async fn run(self, orders: mpsc::UnboundedReceiver<BmcOrder>) {
-        let (keys, keyed) = mpsc::channel(WAITING);
-        tokio::join!(self.orders(orders, keys), self.console(keyed));
-    }
-
-    async fn orders(&self, mut orders: mpsc::UnboundedReceiver<BmcOrder>, keys: mpsc::Sender<Keyed>) {
-        // A shutdown takes its time, and a command that comes later must not wait for it.
-        let mut shutdowns = JoinSet::new();
-        while let Some(order) = orders.recv().await {
-            while shutdowns.try_join_next().is_some() {}
-            match order {
-                BmcOrder::Machine(order) => {
-                    let done = self.carry_out(order).await;
-                    match order {
-                        Order::Power(Control::Soft) => drop(shutdowns.spawn(done)),
-                        Order::Power(_) | Order::Boot(_) => done.await,
-                    }
-                }
-                // A machine that reads nothing loses input, as on a serial line, and delays no power command.
-                BmcOrder::Type(bytes) => drop(keys.try_send(Keyed::Text(bytes))),
-                BmcOrder::Break => drop(keys.try_send(Keyed::Break)),
-            }
-        }
-    }
-
-    /// Types on the serial console, in order.
-    async fn console(&self, mut keyed: mpsc::Receiver<Keyed>) {
-        while let Some(keyed) = keyed.recv().await {
-            match keyed {
-                Keyed::Text(bytes) => {
-                    let node = self.machine.borrow().clone();
-                    if let Some(Attachment { input, .. }) = node.and_then(|node| node.console().ok()) {
-                        // The machine is gone with the lab.
-                        input.send(bytes).await.ok();
-                    }
-                }
-                // A machine that is off has no line.
-                Keyed::Break => drop(self.command(NodeCommand::Break).await.await),
-            }
-        }
-    }
-
-    /// Begins an order; the future that it returns waits for its end, and tells the BMC.
-    async fn carry_out(&self, order: Order) -> impl Future<Output = ()> + Send + 'static {
-        let command = match order {
-            Order::Power(Control::On) => NodeCommand::Power(Power::On),
-            Order::Power(Control::Off) => NodeCommand::Power(Power::ForceOff),
-            Order::Power(Control::Cycle) => NodeCommand::Power(Power::Cycle),
-            Order::Power(Control::Reset) => NodeCommand::Power(Power::Reset),
-            Order::Power(Control::Nmi) => NodeCommand::Power(Power::Nmi),
-            Order::Power(Control::Soft) => NodeCommand::Power(Power::Off),
-            Order::Boot(over) => NodeCommand::Boot(of_bmc(over)),
-        };
-        let answer = self.command(command).await;
-        let (inputs, events, node) = (self.inputs.clone(), self.events.of(Source::Bmc), self.node.clone());
-        let machine = self.machine.clone();
-        async move {
-            // Without an answer the run ends.
-            let Ok(done) = answer.await else { return };
-            match &done {
-                // A system that does not listen to the power button is no failure of the BMC.
-                Ok(_) | Err(NodeError::StillOn { .. }) => {}
-                Err(error) => {
-                    let failed = Known::ServiceFailed { service: Service::Bmc, error: chain(error) };
-                    events.emit_of(&node, failed);
-                }
-            }
-            let input = match (order, done) {
-                (Order::Boot(over), done) => {
-                    // That of the node, once there is one.
-                    let now = machine.borrow().as_ref().map(|node| of_node(*node.boot_override().borrow()));
-                    BmcInput::Set(now.unwrap_or(over.filter(|_| done.is_ok())))
-                }
-                (Order::Power(_), Ok(_)) => return,
-                (Order::Power(_), Err(_)) => BmcInput::Failed,
-            };
-            inputs.send(input).ok();
-        }
-    }
-
-    async fn command(&self, command: NodeCommand) -> oneshot::Receiver<Result<Effect, NodeError>> {
-        let (reply, answer) = oneshot::channel();
-        let node = self.node.clone();
-        // Without a receiver the run ends, and nobody answers.
-        self.commands.send(RunCommand::Node { node, command, by: Source::Bmc, reply }).await.ok();
-        answer
-    }
+    tokio::join!(boots, talks, prints, variables);
 }

@@ -16,11 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
-use super::control::{DownRequest, Refused};
+use super::control::{DownRequest, Refused, UrlMedia};
 use super::fault::FaultOrder;
 use crate::event::Event;
 use crate::hint::Hint;
-use crate::name::{ExpectName, FaultName, NicName, NodeName};
+use crate::name::{DiskName, ExpectName, FaultName, NicName, NodeName};
 use crate::node::screen::ScreenReading;
 use crate::node::{Block, BootOverride, Device, Effect, MediaCommand, Power};
 
@@ -120,6 +120,18 @@ impl Client {
     /// Inserts or ejects a medium of a node.
     pub async fn media(&self, node: &NodeName, media: &MediaCommand) -> Result<Effect, ClientError> {
         self.submit(&format!("/v1/node/{node}/media"), media).await
+    }
+
+    /// Inserts an image that the BMC of a node fetches. The URL may contain user and password.
+    pub async fn media_by_url(
+        &self,
+        node: &NodeName,
+        drive: Option<&DiskName>,
+        url: &str,
+        verifies_certificate: bool,
+    ) -> Result<Effect, ClientError> {
+        let media = UrlMedia { drive: drive.cloned(), url: url.to_owned(), verifies_certificate };
+        self.submit(&format!("/v1/node/{node}/media/url"), &media).await
     }
 
     /// Sets the link state of a NIC.

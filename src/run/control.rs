@@ -21,16 +21,19 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::bmc::MediaError;
 use super::capture_points::CapturePoints;
 use super::command::RunCommand;
 use super::executor::Site;
 use super::fault::FaultOrder;
 use super::rack::Rack;
 use super::record;
+use crate::bmc::media::{Image, Slot};
+use crate::bmc::redfish::url;
 use crate::capture::Capture;
 use crate::event::{Emitter, Known, RunTime, Source};
 use crate::hint::{Hint, chain};
-use crate::name::{ExpectName, NicName, NodeName};
+use crate::name::{DiskName, ExpectName, NicName, NodeName};
 use crate::node::keys;
 use crate::node::{Attachment, BootOverride, Effect, MediaCommand, Node, NodeCommand, NodeError, Power};
 
@@ -46,6 +49,15 @@ pub(super) struct Refused {
 pub(super) struct DownRequest {
     pub(super) why: String,
     pub(super) interrupted: bool,
+}
+
+/// The body of a request to insert an image by its URL.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct UrlMedia {
+    pub(super) drive: Option<DiskName>,
+    /// It may contain user and password.
+    pub(super) url: String,
+    pub(super) verifies_certificate: bool,
 }
 
 /// The state of every request.
@@ -72,6 +84,7 @@ pub(super) fn router(handler: ControlHandler) -> Router {
         .route("/v1/node/{node}/power/{action}", post(power))
         .route("/v1/node/{node}/boot", post(boot))
         .route("/v1/node/{node}/media", post(media))
+        .route("/v1/node/{node}/media/url", post(media_by_url))
         .route("/v1/node/{node}/link/{nic}/{state}", post(link))
         .route("/v1/node/{node}/fault", post(fault))
         .route("/v1/node/{node}/keys", post(press))
@@ -304,7 +317,62 @@ async fn media(
     Path(node): Path<String>,
     Json(media): Json<MediaCommand>,
 ) -> Answer {
-    Ok(Json(command(handler, &node, NodeCommand::Media(media)).await?).into_response())
+    let of_bmc = handler.rack.virtual_media(&node_name(&node)?);
+    let (MediaCommand::Insert { drive, .. } | MediaCommand::Eject { drive }) = &media;
+    let of_bmc = of_bmc.and_then(|media| Some((media.slot(drive.as_ref())?, media)));
+    let effect = match (&media, of_bmc) {
+        (MediaCommand::Eject { .. }, Some((slot, media))) => {
+            media.eject(slot, Source::User).await.map_err(|error| no_medium(&error))?
+        }
+        (_, of_bmc) => {
+            let effect = command(handler, &node, NodeCommand::Media(media)).await?;
+            if let Some((slot, media)) = of_bmc {
+                media.release(slot).await;
+            }
+            effect
+        }
+    };
+    Ok(Json(effect).into_response())
+}
+
+/// Inserts an image that the BMC of a node fetches.
+async fn media_by_url(
+    State(handler): State<ControlHandler>,
+    Path(node): Path<String>,
+    Json(UrlMedia { drive, url, verifies_certificate }): Json<UrlMedia>,
+) -> Answer {
+    let node = node_name(&node)?;
+    let media = handler.rack.virtual_media(&node).ok_or_else(|| {
+        let hint = "download it and insert the file, or give the node a `bmc`";
+        let why = format!("`{node}` has no BMC, which would fetch the image");
+        refuse(StatusCode::CONFLICT, why, Some(hint))
+    })?;
+    let slot = media.slot(drive.as_ref()).ok_or_else(|| {
+        let hint = "name one of them with `--drive`";
+        let why = format!("the BMC of `{node}` inserts images into {}", media.drives());
+        refuse(StatusCode::CONFLICT, why, Some(hint))
+    })?;
+    let found = url::check(&url).map_err(|refused| {
+        refuse(StatusCode::BAD_REQUEST, format!("the URL cannot be used: {refused}"), None)
+    })?;
+    let image = Image {
+        url: found.text,
+        credentials: found.credentials,
+        verifies_certificate,
+        is_write_protected: slot == Slot::Cd,
+    };
+    let effect = media.insert(slot, image, Source::User).await.map_err(|error| no_medium(&error))?;
+    Ok(Json(effect).into_response())
+}
+
+fn no_medium(error: &MediaError) -> Response {
+    match error {
+        MediaError::Ending => ending(),
+        MediaError::Node(error) => failed(error),
+        MediaError::Fetch { .. } | MediaError::NoSlot(_) | MediaError::Listen { .. } => {
+            refuse(StatusCode::CONFLICT, chain(error), error.hint().as_deref())
+        }
+    }
 }
 
 async fn link(

@@ -295,6 +295,7 @@ impl<S: Site> Director<'_, S> {
             | NodeCommand::Boot(_)
             | NodeCommand::Media(_)
             | NodeCommand::Keys(_)
+            | NodeCommand::Firmware(_)
             | NodeCommand::Break => {
                 self.events.of(by).emit_of(name, Known::Commanded { what: command.to_string() });
             }
@@ -393,14 +394,15 @@ impl<S: Site> Director<'_, S> {
 
     fn write(&mut self, all: Vec<Event>) {
         for event in &all {
-            self.site.note(event);
-            if let Some(node) = &event.node {
-                self.prober.learn(&self.fold.snapshot().addresses, node);
-            }
             if let Err(error) = self.recorder.record(event)
                 && !self.run_errors.iter().any(|run_error| run_error.what == RECORD_FAILED)
             {
                 self.run_errors.push(record_error(&error));
+            }
+            // A BMC answers its client only when it hears that its entry is in the record.
+            self.site.note(event);
+            if let Some(node) = &event.node {
+                self.prober.learn(&self.fold.snapshot().addresses, node);
             }
         }
         let plan = &self.request.plan;

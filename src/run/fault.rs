@@ -312,7 +312,10 @@ fn check(plan: &Plan, node: &NodeName, kind: &FaultKind) -> Result<(), FaultRefu
         FaultKind::Machine(fault) if is_host && *fault != MachineFault::PowerCut => {
             return refuse(format!("`{node}` is a host: it has no machine"), "use machine=power-cut");
         }
-        FaultKind::Link(_) | FaultKind::Machine(_) => return Ok(()),
+        FaultKind::Bmc(_) if plan.nodes.get(node).is_none_or(|node| node.bmc.is_none()) => {
+            return refuse(format!("`{node}` has no BMC"), "`dryrack bmc-list` shows those of the lab");
+        }
+        FaultKind::Link(_) | FaultKind::Machine(_) | FaultKind::Bmc(_) => return Ok(()),
         FaultKind::Dhcp(_)
         | FaultKind::Tftp(_)
         | FaultKind::Http(_)
@@ -369,7 +372,7 @@ fn fails(service: &ServicePlan, kind: &FaultKind) -> bool {
         FaultKind::Dns(_) => service.dns.port.is_some(),
         FaultKind::Tls(_) => service.https.is_some(),
         FaultKind::Payload(_) => serves_files,
-        FaultKind::Link(_) | FaultKind::Machine(_) => false,
+        FaultKind::Link(_) | FaultKind::Machine(_) | FaultKind::Bmc(_) => false,
     }
 }
 

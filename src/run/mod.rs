@@ -22,11 +22,15 @@ mod command;
 mod control;
 mod control_socket;
 mod director;
+mod dns;
+mod environment;
 pub mod executor;
 mod failed_start;
 mod fault;
 mod fold;
 mod guardian;
+mod http_connection;
+mod in_band;
 mod journal;
 pub mod kept_disks;
 mod lab_lock;
@@ -51,7 +55,7 @@ mod wire;
 
 use std::path::PathBuf;
 
-pub use bmc::bmc_variable;
+pub use environment::variables;
 pub use fault::FaultOrder;
 pub use guardian::guardian_main;
 pub use journal::Journal;

@@ -37,7 +37,8 @@ use crate::node::Node;
 use crate::node::host::Space;
 use crate::observe::AddressBook;
 use crate::plan::{NetworkPlan, Plan, Step};
-use crate::run::bmc::bmc_variable;
+pub use crate::run::dns::Dns;
+use crate::run::environment;
 use crate::run::no_kubeconfig::NoKubeconfig;
 use crate::run::process::AskHttp;
 use crate::run::reach::Reaching;
@@ -124,15 +125,6 @@ impl std::fmt::Debug for Machines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Machines")
     }
-}
-
-/// A DNS server of the lab.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dns {
-    /// Its address.
-    pub server: SocketAddr,
-    /// The search domain of names without a dot.
-    pub domain: String,
 }
 
 impl ProbeContext {
@@ -601,7 +593,7 @@ impl Shared {
                 variables.push((format!("DRYRACK_ADDRESS_{name}"), address.to_string()));
             }
         }
-        if let Some((name, file)) = bmc_variable(&self.context.run_dir, false) {
+        for (name, file) in environment::variables(&self.context.run_dir, false) {
             variables.push((name.to_owned(), file.display().to_string()));
         }
         if let Some(node) = node {

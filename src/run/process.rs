@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::bmc::bmc_variable;
+use super::environment;
 use super::strays::end_strays;
 use crate::event::{Emitter, Known, Source};
 use crate::hint::{Hint, chain};
@@ -267,8 +267,8 @@ impl Runner {
         spec.envs = plan.environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
         spec.envs.push(("PATH".into(), search_path()));
         spec.envs.push((MARK.into(), mark(&self.run_dir, &plan.process)));
-        let of_bmcs = bmc_variable(&self.run_dir, plan.host.is_some());
-        spec.envs.extend(of_bmcs.map(|(name, file)| (name.into(), file.into())));
+        let files = environment::variables(&self.run_dir, plan.host.is_some()).into_iter();
+        spec.envs.extend(files.map(|(name, file)| (name.into(), file.into())));
         let mut child = self.spawner.spawn(spec).await?;
         let stdout = child.take_stdout().map(ChildStdout::from_std).transpose().map_err(failed)?;
         self.emit(Known::ProcessStarted { process: plan.process.clone() });

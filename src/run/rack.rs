@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::authority::Authority;
-use super::bmc::{self, Bmcs};
+use super::bmc::{BmcStart, Bmcs, VirtualMedia};
+use super::environment;
 use super::executor::{Failure, Host, Site};
 use super::journal::Journal;
 use super::plug::Plug;
@@ -93,6 +94,8 @@ pub struct Rack {
     nodes: Mutex<BTreeMap<NodeName, Arc<dyn Node>>>,
     hosts: Hosts,
     bmcs: Option<Bmcs>,
+    /// The virtual media of nodes with a BMC.
+    virtual_media: Mutex<BTreeMap<NodeName, Arc<VirtualMedia>>>,
     boots: Boots,
     processes: Mutex<BTreeMap<ProcessName, Running>>,
     recording: Mutex<Option<Recording>>,
@@ -121,6 +124,7 @@ impl Rack {
             nodes: Mutex::default(),
             hosts,
             bmcs: None,
+            virtual_media: Mutex::default(),
             boots: Boots::default(),
             processes: Mutex::default(),
             recording: Mutex::default(),
@@ -202,14 +206,28 @@ impl Rack {
         let bmcs = self.bmcs.as_ref().ok_or_else(missing)?;
         let password = bmcs.password(bmc).map_err(Failure::new)?;
         let station = Station::plug(&self.netlink, bmc).await.map_err(Failure::new)?;
-        let devices = qemu::capabilities(plan).boot;
-        let started = bmcs.start(plan, bmc, &password, &devices, station, self.parts.events.clone()).await;
-        let running = started.map_err(Failure::new)?;
+        let (run_dir, folder) = (&self.parts.run_dir, self.folder(node));
+        let media = bmcs.media(plan, bmc, &station, (run_dir, &folder), &self.parts.events);
+        lock(&self.virtual_media).insert(node.clone(), Arc::clone(&media));
+        let certificate = match (&self.parts.authority, &bmc.redfish) {
+            (Some(authority), Some(redfish)) => Some(authority.issue(&redfish.https).map_err(Failure::new)?),
+            _ => None,
+        };
+        let events = self.parts.events.clone();
+        let devices = &qemu::capabilities(plan).boot;
+        let start =
+            BmcStart { node: plan, plan: bmc, devices, password, certificate, station, media, events };
+        let running = bmcs.start(start).await.map_err(Failure::new)?;
         let stop = self.stop.clone();
         lock(&self.services).spawn(async move {
             stop.run_until_cancelled(running).await;
         });
         Ok(())
+    }
+
+    /// Returns the virtual media of a node, if it has a BMC.
+    pub(super) fn virtual_media(&self, node: &NodeName) -> Option<Arc<VirtualMedia>> {
+        lock(&self.virtual_media).get(node).cloned()
     }
 
     fn host(&self, host: &NodeName) -> Result<Arc<HostMachine>, Failure> {
@@ -229,8 +247,8 @@ impl Rack {
             let given = GivenFile { source: ourselves, access: Access::ReadOnly };
             files.insert(OURSELVES_ON_HOSTS.into(), given);
         }
-        if let Some(source) = bmc::password_file(&self.parts.run_dir) {
-            files.insert(bmc::PASSWORD_ON_HOSTS.into(), GivenFile { source, access: Access::ReadOnly });
+        for (path, source) in environment::on_hosts(&self.parts.run_dir) {
+            files.insert(path, GivenFile { source, access: Access::ReadOnly });
         }
         let machine = HostMachine::new(plan, files, folder, Arc::clone(&self.netlink), &self.parts.events);
         self.hosts.insert(host.clone(), machine);
@@ -430,6 +448,9 @@ impl Host for Rack {
             let node = lock(&self.nodes).remove(node);
             if let Some(node) = node {
                 node.end().await;
+                if let Some(media) = self.virtual_media(node.name()) {
+                    media.close().await;
+                }
             }
             return Ok(());
         }

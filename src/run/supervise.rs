@@ -144,7 +144,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         published: inherited.published,
     });
     let password = bmc::password(&request.plan, &run_dir).map_err(failed("make the password of BMCs"))?;
-    let bmcs = Bmcs::new(password, commands_sender.clone());
+    let bmcs = Bmcs::new(password, commands_sender.clone(), faults.clone());
     let rack = rack.map(|rack| rack.with_bmcs(bmcs));
     let rack = Arc::new(rack.map_err(|failure| BeginError {
         what: "speak to the kernel".to_owned(),

@@ -26,6 +26,8 @@ mod grpc;
 mod http;
 mod labels;
 mod matchbox;
+#[cfg(not(fuzzing))]
+pub(crate) mod nbd;
 mod neighbours;
 mod ntp;
 mod payload;

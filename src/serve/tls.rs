@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
 use rustls::{ALL_VERSIONS, PeerIncompatible, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -54,16 +55,19 @@ impl Acceptors {
     /// Creates the acceptors of a certificate.
     pub(super) fn new(identity: Identity) -> Result<Self, rustls::Error> {
         let Identity { certificate, spoilt, key } = identity;
-        let accept = |certificate: Vec<u8>, versions| {
+        let configure = |certificate: Vec<u8>, versions| {
             let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.clone()));
-            accept(vec![CertificateDer::from(certificate)], key, versions)
+            configure(vec![CertificateDer::from(certificate)], key, versions)
         };
         let spoilt = spoilt.into_iter().map(|(fault, certificate)| {
             let versions = if fault == TlsFault::OnlyTls13 { ONLY_TLS_1_3 } else { ALL_VERSIONS };
-            Ok((fault, accept(certificate, versions)?))
+            let mut config = configure(certificate, versions)?;
+            // The memory for sessions is allocated before there is one, and each BMC has all of these acceptors.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            Ok((fault, Acceptor::from(Arc::new(config))))
         });
         let spoilt = Arc::new(spoilt.collect::<Result<_, rustls::Error>>()?);
-        Ok(Self { sound: accept(certificate, ALL_VERSIONS)?, spoilt })
+        Ok(Self { sound: Acceptor::from(Arc::new(configure(certificate, ALL_VERSIONS)?)), spoilt })
     }
 
     /// Returns the acceptor for a client.
@@ -72,17 +76,17 @@ impl Acceptors {
     }
 }
 
-fn accept(
+fn configure(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     versions: &[&'static SupportedProtocolVersion],
-) -> Result<Acceptor, rustls::Error> {
+) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(dhe::provider()))
         .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Acceptor::from(Arc::new(config)))
+    Ok(config)
 }
 
 /// Creates an acceptor from PEM files. The error says which is invalid.
@@ -92,7 +96,8 @@ pub(super) fn acceptor_of_pem(certificates: &[u8], key: &[u8]) -> Result<Accepto
         .map_err(|error| format!("cannot read a certificate: {error:?}"))?;
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|error| format!("cannot read a private key: {error:?}"))?;
-    accept(chain, key, ALL_VERSIONS).map_err(|error| error.to_string())
+    let config = configure(chain, key, ALL_VERSIONS).map_err(|error| error.to_string())?;
+    Ok(Acceptor::from(Arc::new(config)))
 }
 
 /// Tells whether a handshake failed because the client offers no cipher suite of this server.

@@ -10,6 +10,7 @@ pub(crate) use self::sys::{random, read_cached, unacknowledged};
 pub mod doctor;
 pub mod facts;
 pub mod file_watch;
+pub(crate) mod folder_socket;
 pub mod host;
 pub mod impaired_link;
 pub mod namespace;

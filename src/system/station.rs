@@ -4,15 +4,16 @@ use std::borrow::Cow;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 
 use super::host::EnteredNetwork;
 use super::netlink::{Netlink, NetlinkError};
+use super::sockets;
 use crate::hint::Hint;
 use crate::plan::BmcPlan;
 
-/// A station. It ends when it is dropped, and its sockets are.
-#[derive(Debug)]
+/// A station. It ends when all clones are dropped, and its sockets are.
+#[derive(Debug, Clone)]
 pub struct Station {
     network: EnteredNetwork,
     address: Ipv4Addr,
@@ -54,6 +55,17 @@ impl Station {
             inside.default_route(gateway).await.map_err(of_netlink)?;
         }
         Ok(Self { network, address: plan.address.addr() })
+    }
+
+    /// Listens on a TCP port.
+    pub async fn listen(&self, port: u16) -> io::Result<TcpListener> {
+        let address = SocketAddr::from((self.address, port));
+        self.network.run(move || TcpListener::from_std(sockets::listen(address)?)).await
+    }
+
+    /// Returns its network, from which sockets are opened.
+    pub fn network(&self) -> &EnteredNetwork {
+        &self.network
     }
 
     /// Opens a UDP port.

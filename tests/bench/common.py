@@ -126,7 +126,8 @@ def dryrack(*arguments):
 def tool(name):
     """Returns a program of the host, or of the packages that ci/bench has unpacked."""
     folders = os.environ["PATH"].split(":") + ["/usr/sbin", "/sbin"]
-    for folder in [Path(folder) for folder in folders] + [TARGET / "bench" / "peers" / "usr" / "sbin"]:
+    unpacked = TARGET / "bench" / "peers" / "usr"
+    for folder in [Path(folder) for folder in folders] + [unpacked / "sbin", unpacked / "bin"]:
         if os.access(folder / name, os.X_OK):
             return str(folder / name)
     raise SystemExit(f"there is no {name}; ci/bench gets it")

@@ -2,6 +2,8 @@
 //!
 //! The views are `ip`, `nft` and `/proc`, never the program's own records.
 
+pub(crate) mod boot_media;
+
 use std::borrow::BorrowMut;
 use std::fs;
 use std::io::Read;

@@ -28,6 +28,8 @@ gallery! {
     etcd "etcd"
     https "https"
     walkthrough "walkthrough"
+    #[ignore = "takes minutes: ci/nightly labs/bmc"]
+    bmc "bmc"
     #[ignore = "takes minutes: ci/nightly labs/cloud-init"]
     cloud_init "cloud-init"
     #[ignore = "takes minutes: ci/nightly labs/container"]
@@ -249,4 +251,25 @@ fn a_cd_boots() {
     lab["node"]["bios"]["cd"]["live"] = toml::Value::Table(toml::Table::new());
     lab["expect"]["started"]["within"] = "15s".into();
     ends_with("media", &lab, 1);
+}
+
+/// A script provisions one server of `labs/bmc`; the lab notices a BMC that ignores the script.
+#[test]
+fn a_script_provisions_a_server_by_its_bmc() {
+    let home = Home::new();
+    let folder = labs().join("bmc");
+    let one = folder.join("one.toml");
+    let tried = run(&mut home.dryrack(["test", path(&folder), "--on", path(&one)]));
+    assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
+    home.assert_clean(GRACE, "bmc");
+
+    let ignores = home.path().join("ignores.toml");
+    let text = "fault.ignores.do.bmc = \"ignore-boot-once\"\n\
+                expect.installed = { within = \"20s\", progress = \"10s\" }\n";
+    fs::write(&ignores, text).expect("an overlay");
+    let tried = run(&mut home.dryrack(["test", path(&folder), "--on", path(&one), "--on", path(&ignores)]));
+    assert_eq!(tried.status.code(), Some(1), "{}\n{}", stdout(&tried), stderr(&tried));
+    let said = stdout(&tried) + &stderr(&tried);
+    assert!(said.contains("way on bios: it booted from disk"), "{said}");
+    home.assert_clean(GRACE, "a BMC that ignores orders");
 }

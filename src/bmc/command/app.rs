@@ -6,9 +6,6 @@ use crate::bmc::ipmi::privilege::Privilege;
 use crate::bmc::users::{MOST, Password, User};
 use crate::bmc::{Bmc, Now};
 
-/// The product number in the device ID.
-const PRODUCT: u16 = 1;
-
 /// The access of the LAN channel, as written: what is in force, and what is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::bmc) struct ChannelAccess {
@@ -79,18 +76,28 @@ pub(super) fn answer(bmc: &mut Bmc, now: Now, asker: Asker, command: u8, data: &
             let user = bmc.users.get(id & 0x3F).ok_or(Code::InvalidField)?;
             Ok(vec![u8::from(user.has_sol) << 1, 0, 0, 0])
         }
+        0x57 => system_interface(data),
         // Get System Info Parameters: none.
         0x59 => Err(Code::Other(0x80)),
         _ => Err(Code::InvalidCommand),
     }
 }
 
-/// Get Device ID (section 20.1). No manufacturer: a client that knows one expects its extensions.
+/// Get Device ID (section 20.1). A client that knows the manufacturer expects its extensions.
 fn device(bmc: &Bmc) -> Vec<u8> {
     let (major, minor) = bmc.identity.version;
     let decimal = ((minor / 10) << 4) | (minor % 10);
-    let [low, high] = PRODUCT.to_le_bytes();
-    vec![0x20, 0x81, major & 0x7F, decimal, 0x02, 0xBF, 0, 0, 0, low, high, 0, 0, 0, 0]
+    let [first, second, third, _] = bmc.traits.manufacturer.to_le_bytes();
+    let [low, high] = bmc.traits.product.to_le_bytes();
+    vec![0x20, 0x81, major & 0x7F, decimal, 0x02, 0xBF, first, second, third, low, high, 0, 0, 0, 0]
+}
+
+/// Get System Interface Capabilities (section 22.9): of KCS, its version, and the longest request.
+fn system_interface(data: &[u8]) -> Answer {
+    match bytes(data)? {
+        [0x01] => Ok(vec![0, 0, 0xFF]),
+        [_] => Err(Code::InvalidField),
+    }
 }
 
 /// The number of a channel in a request; Eh is the one that is asked over.

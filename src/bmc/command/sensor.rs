@@ -1,20 +1,22 @@
-//! Commands of sensors (IPMI 2.0, section 35).
+//! Commands of sensors and events (IPMI 2.0, sections 29 and 35).
 
-use super::{Answer, bytes};
-use crate::bmc::Bmc;
+use super::{Answer, Asker, Channel, bytes};
 use crate::bmc::ipmi::completion::Completion as Code;
-use crate::bmc::log::sensor;
+use crate::bmc::ipmi::message::CONSOLE_ADDRESS;
+use crate::bmc::log::{Logged, sensor};
 use crate::bmc::sensors::{SENSORS, Sensor};
+use crate::bmc::{Bmc, Now};
 
 /// Events and scanning are on.
 const AVAILABLE: u8 = 0xC0;
 /// The same, and there is no reading now.
 const UNAVAILABLE: u8 = 0xE0;
 
-pub(super) fn answer(bmc: &mut Bmc, command: u8, data: &[u8]) -> Answer {
+pub(super) fn answer(bmc: &mut Bmc, now: Now, asker: Asker, command: u8, data: &[u8]) -> Answer {
     match command {
         // Get Event Receiver: none.
         0x01 => Ok(vec![0xFF, 0x00]),
+        0x02 => platform_event(bmc, now, asker, data),
         // PEF capabilities: version 1.5, no actions; no OEM filters.
         0x10 => Ok(vec![0x51, 0x00, 0x00]),
         0x27 => {
@@ -27,6 +29,24 @@ pub(super) fn answer(bmc: &mut Bmc, command: u8, data: &[u8]) -> Answer {
         0x2D => reading(bmc, data),
         _ => Err(Code::InvalidCommand),
     }
+}
+
+/// Platform Event (section 29.3): what the system, or a remote console, tells of a sensor goes to the log.
+fn platform_event(bmc: &mut Bmc, now: Now, asker: Asker, data: &[u8]) -> Answer {
+    let (generator, event) = match asker.channel {
+        Channel::System => data.split_first().map(|(generator, event)| (*generator, event)),
+        // A message of the network has its sender's address.
+        Channel::Lan => Some((CONSOLE_ADDRESS, data)),
+    }
+    .ok_or(Code::InvalidLength)?;
+    // Revision, type and number of the sensor, type of the event, and one to three bytes of data.
+    let (5..=7) = event.len() else { return Err(Code::InvalidLength) };
+    let mut record = [0xFF; 13];
+    record[..4].copy_from_slice(&now.unix.to_le_bytes());
+    record[4..6].copy_from_slice(&[generator, 0]);
+    record[6..6 + event.len()].copy_from_slice(event);
+    bmc.log.add(now.unix, Logged::Foreign { kind: 0x02, data: record });
+    Ok(Vec::new())
 }
 
 fn find(data: &[u8]) -> Result<&'static Sensor, Code> {

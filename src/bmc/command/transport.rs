@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Answer, bytes};
 use crate::bmc::Bmc;
+use crate::bmc::ipmi::PORT;
 use crate::bmc::ipmi::completion::Completion as Code;
 use crate::bmc::ipmi::privilege::Privilege;
 use crate::bmc::ipmi::server::SolTerms;
@@ -78,6 +79,7 @@ pub(super) fn answer(bmc: &mut Bmc, command: u8, data: &[u8]) -> Answer {
             let value = lan(bmc, parameter).ok_or(Code::Other(0x80))?;
             Ok([&[REVISION][..], &value].concat())
         }
+        0x21 | 0x22 if !bmc.has_sol() => Err(Code::InvalidCommand),
         0x21 => set_sol(bmc, data),
         0x22 => {
             let [channel, parameter, _, _] = bytes(data)?;
@@ -118,9 +120,9 @@ fn lan(bmc: &Bmc, parameter: u8) -> Option<Vec<u8>> {
         19 => vec![0; 13],
         20 => vec![0, 0],
         21 => vec![0],
-        // Suites 3 and 17, each up to ADMINISTRATOR.
-        22 => vec![2],
-        23 => vec![0x00, 0x03, 0x11],
+        // The suites, each up to ADMINISTRATOR.
+        22 => vec![u8::try_from(bmc.ipmi_settings(PORT).offered.len()).unwrap_or(16)],
+        23 => [0].into_iter().chain(bmc.ipmi_settings(PORT).offered.iter().map(|suite| suite.id)).collect(),
         // By place in the list for some clients, by number for others.
         24 => vec![0x00, 0x44, 0x44, 0x44, 0x44, 0x44, 0x44, 0x44, 0x44],
         25 => vec![0; 4],

@@ -80,6 +80,11 @@ impl Server {
         }
     }
 
+    /// Changes the settings. Logins and sessions go on; those that no longer fit end with their next command.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// Takes a datagram and returns those to send, in their order.
     ///
     /// `now` is the time since any fixed start, and never goes back. `random` fills a slice with random bytes.
@@ -167,6 +172,11 @@ impl Server {
             outs.push(Out { to: session.peer, bytes: session.seal(PayloadType::Sol, &payload, random) });
         }
         outs
+    }
+
+    /// Answers a question about logins that was asked on another channel; `None` for any other command.
+    pub fn discovery(&self, world: &dyn World, request: &Request<'_>) -> Option<Answer> {
+        discovery::answer(&self.settings, world, request)
     }
 
     /// Answers a command outside of a session.

@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{check, lab};
+use crate::bmc::personality::Personality;
 
 const NETWORKS: &str = r#"
 [network.lan]
@@ -158,4 +159,53 @@ bmc = {{ network = "other", address = "10.0.4.20" }}
 
     8 errors; for more, run `dryrack explain L115`
     "#);
+}
+
+/// A node on the network of the lab, with more keys.
+fn node(name: &str, more: &str) -> String {
+    format!("[node.{name}]\nnic.lan = {{}}\nprofile = \"tiny\"\n{more}\n")
+}
+
+#[test]
+fn a_bmc_is_like_that_of_its_network_unless_it_says_otherwise() {
+    let networks = NETWORKS.replace("bmc = {", "bmc = { personality = \"dell\",");
+    let nodes =
+        [node("a", ""), node("b", "bmc.personality = \"hpe\""), node("c", "bmc.personality = \"dryrack\"")];
+    let lab = lab(&format!("dryrack = 1\n{networks}{}", nodes.concat()));
+    let bmcs = lab.nodes.values().filter_map(|node| node.bmc.as_ref());
+    let like: Vec<_> = bmcs.map(|bmc| bmc.personality).collect();
+    assert_eq!(like, [Personality::Dell, Personality::Hpe, Personality::Dryrack]);
+}
+
+#[test]
+fn personalities_are_those_of_the_table() {
+    let text =
+        |name: &str| format!("dryrack = 1\n{NETWORKS}{}", node("a", &format!("bmc.personality = {name}")));
+    for personality in Personality::ALL {
+        let lab = lab(&text(&serde_json::to_string(&personality).unwrap()));
+        let bmc = lab.nodes.values().find_map(|node| node.bmc.as_ref());
+        assert_eq!(bmc.map(|bmc| bmc.personality), Some(personality));
+    }
+    assert_snapshot!(check(&text("\"del\"")));
+}
+
+#[test]
+fn faults_of_a_bmc_need_one() {
+    let with = |fault: &str| {
+        let nodes = [node("a", ""), node("b", "bmc = \"off\"")].concat();
+        format!("dryrack = 1\n{NETWORKS}{nodes}[fault.f]\n{fault}\n")
+    };
+    let lab = lab(&with("do.bmc = \"no-sol\""));
+    let nodes = lab.faults.values().flat_map(|fault| &fault.nodes);
+    let nodes: Vec<&str> = nodes.map(|node| node.as_str()).collect();
+    assert_eq!(nodes, ["a"], "those with a BMC");
+    let bad = [
+        "nodes = [\"b\"]\ndo.bmc = \"no-sol\"",
+        "times = 2\ndo.bmc = \"no-sol\"",
+        "do.bmc.drop-sessions = 0",
+        "do.bmc.slow-power = \"100ms\"",
+        "do.bmc.forget-user = \"\"",
+        "do.bmc = \"deaf\"",
+    ];
+    assert_snapshot!(bad.map(|fault| check(&with(fault))).join("\n"));
 }

@@ -48,8 +48,17 @@ fn a_fault_is_of_all_nodes_unless_it_names_some() {
 
 #[test]
 fn a_fault_is_the_same_in_a_plan() {
-    let kinds =
-        ["dhcp=drop", "dhcp.delay=90s", "http.slow=64KiB", "tftp.stall=3", "machine.clock=2001-01-01"];
+    let kinds = [
+        "dhcp=drop",
+        "dhcp.delay=90s",
+        "http.slow=64KiB",
+        "tftp.stall=3",
+        "machine.clock=2001-01-01",
+        "bmc=only-suite-3",
+        "bmc=clock-1970",
+        "bmc.busy=30s",
+        "bmc.forget-user=ops",
+    ];
     for argument in kinds {
         let kind = crate::config::fault_kind(argument).unwrap_or_else(|(found, _)| panic!("{found:?}"));
         let json = serde_json::to_string(&kind).unwrap();

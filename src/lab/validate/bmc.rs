@@ -7,7 +7,7 @@ use super::Check;
 use super::address::Free;
 use crate::config::{Field, Located, RawBmc, RawBmcSettings, RawNetworkBmcs, RawSecret, Text};
 use crate::diag::{Code, Diagnostic, Span, enumerate};
-use crate::lab::{Bmc, Host, Network, Node, Secret};
+use crate::lab::{Bmc, Host, Network, Node, Redfish, Secret};
 use crate::name::{Mac, NetworkName, NodeName};
 
 /// The name of an administrator whom the lab file does not name.
@@ -62,6 +62,8 @@ impl Check<'_> {
         let network = networks.get(&network?)?;
         let of_network = self.raw.network.get(network.name.as_str());
         let of_network = of_network.and_then(|(_, raw)| raw.as_ref()?.bmc.value());
+        let personality = settings.personality.value();
+        let personality = personality.or(of_network.and_then(|bmcs| bmcs.personality.value()));
         let user = self.bmc_user(&settings.user, of_network);
         let password = self.bmc_password(&settings.password, of_network);
         let address = match settings.address.value() {
@@ -77,7 +79,18 @@ impl Check<'_> {
             },
         };
         let mac = self.bmc_mac(node, settings, taken)?;
-        Some(Bmc { network: network.name.clone(), address, mac, user, password: password? })
+        let ipmi = switch(&settings.ipmi, of_network.map(|bmcs| &bmcs.ipmi), true);
+        let redfish = self.redfish(settings, of_network);
+        Some(Bmc {
+            network: network.name.clone(),
+            address,
+            mac,
+            personality: personality.copied().unwrap_or_default(),
+            user,
+            password: password?,
+            ipmi,
+            redfish,
+        })
     }
 
     /// Returns the networks whose nodes have BMCs.
@@ -137,6 +150,23 @@ impl Check<'_> {
         }
     }
 
+    fn redfish(&mut self, settings: &RawBmcSettings, of_network: Option<&RawNetworkBmcs>) -> Option<Redfish> {
+        let by_https = switch(&settings.redfish, of_network.map(|bmcs| &bmcs.redfish), true);
+        let by_http = switch(&settings.http, of_network.map(|bmcs| &bmcs.http), false);
+        if !by_https && by_http {
+            let given = settings.http.given().or_else(|| of_network.and_then(|bmcs| bmcs.http.given()));
+            if let Some(Located { span, .. }) = given {
+                let what = "a BMC without Redfish has nothing to answer by HTTP".to_owned();
+                self.malformed(span, what, "remove `http`, or `redfish = false`");
+            }
+        }
+        match (by_https, by_http) {
+            (false, _) => None,
+            (true, false) => Some(Redfish::Https),
+            (true, true) => Some(Redfish::HttpsAndHttp),
+        }
+    }
+
     fn bmc_mac(&mut self, node: &NodeName, settings: &RawBmcSettings, taken: &mut Taken) -> Option<Mac> {
         const HELP: &str = "remove `mac`: each BMC then gets its own, the same in every run";
         let Some(Located { value: Text(mac), span }) = settings.mac.given() else {
@@ -181,6 +211,11 @@ fn settings(raw: &Field<RawBmc>) -> Option<&RawBmcSettings> {
         RawBmc::On(settings) => Some(settings),
         RawBmc::Off => None,
     }
+}
+
+/// Returns a setting of a BMC, or that of its network.
+fn switch(own: &Field<bool>, of_network: Option<&Field<bool>>, default: bool) -> bool {
+    *own.value().or_else(|| of_network.and_then(Field::value)).unwrap_or(&default)
 }
 
 /// The addresses that are in use.

@@ -43,7 +43,18 @@ impl Check<'_> {
     ) -> Option<Fault> {
         let after = raw.after.given().and_then(|after| self.after(after));
         let kind = self.needed(&raw.kind, "do = { dhcp = \"drop\" }", home)?;
-        let nodes = self.nodes_of_fault(raw, home, machines)?;
+        let mut nodes = self.nodes_of_fault(raw, home, machines)?;
+        if let FaultKind::Bmc(_) = kind.value {
+            let has_bmc = |node: &NodeName| machines.nodes.get(node).is_some_and(|node| node.bmc.is_some());
+            if raw.nodes.is_missing() {
+                nodes.retain(has_bmc);
+            }
+            let without = nodes.iter().find(|node| !has_bmc(node)).map(|node| format!("`{node}` has no BMC"));
+            if let Some(what) = without.or(nodes.is_empty().then(|| "no node has a BMC".to_owned())) {
+                self.bad_fault(&kind.span, what, "add `bmc` to the node or to its network");
+                return None;
+            }
+        }
         if let Some((what, help)) = out_of_range(&kind.value) {
             self.bad_fault(&kind.span, what, help);
             return None;
@@ -143,7 +154,7 @@ impl Check<'_> {
 fn uncounted(kind: &FaultKind) -> Option<&'static str> {
     match kind {
         FaultKind::Link(LinkFault::DownFor(_) | LinkFault::Silence(_)) => None,
-        FaultKind::Link(_) => Some("this lasts, so it is not counted"),
+        FaultKind::Link(_) | FaultKind::Bmc(_) => Some("this lasts, so it is not counted"),
         FaultKind::Machine(MachineFault::PowerCut) => Some("the power fails once"),
         _ => None,
     }
@@ -164,7 +175,7 @@ fn server(kind: &FaultKind) -> Option<(&'static str, &'static str)> {
         FaultKind::Dns(_) => Some(("the DNS server", link)),
         FaultKind::Tls(_) => Some(("the HTTPS server", "add `https = true` to the network")),
         FaultKind::Payload(_) => Some(("a server for files", "change the files at the other server")),
-        FaultKind::Link(_) | FaultKind::Machine(_) => None,
+        FaultKind::Link(_) | FaultKind::Machine(_) | FaultKind::Bmc(_) => None,
     }
 }
 
@@ -181,6 +192,6 @@ fn serves(network: &Network, kind: &FaultKind) -> bool {
         FaultKind::Dns(_) => is_here && network.dns.port.is_some(),
         FaultKind::Tls(_) => is_here && network.https,
         FaultKind::Payload(_) => tftp || http,
-        FaultKind::Link(_) | FaultKind::Machine(_) => true,
+        FaultKind::Link(_) | FaultKind::Machine(_) | FaultKind::Bmc(_) => true,
     }
 }

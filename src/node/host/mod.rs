@@ -24,8 +24,8 @@ use crate::name::{DiskName, IfName, NicName, NodeName};
 use crate::node::file_system::FileSought;
 use crate::node::screen::ScreenReading;
 use crate::node::{
-    Attachment, Block, BootOverride, Capabilities, Device, DiskContents, Effect, InspectError, Node,
-    NodeCommand, NodeError, Power, Work,
+    Attachment, Block, BootOverride, Capabilities, Device, DiskContents, Effect, FirmwareVariables,
+    InspectError, Node, NodeCommand, NodeError, Power, Work,
 };
 use crate::plan::{HostMachinePlan, HostNicPlan};
 use crate::system::host::{EnteredNetwork, GivenFile, HostNamespaces, HostOrders, write_below};
@@ -389,15 +389,21 @@ impl Node for HostMachine {
             match command {
                 NodeCommand::Power(power) => self.power(power).await.map(|()| Effect::Now),
                 NodeCommand::Link { nic, up } => self.set_link(&nic, up).await.map(|()| Effect::Now),
-                NodeCommand::Boot(_) | NodeCommand::Media(_) | NodeCommand::Keys(_) | NodeCommand::Break => {
-                    Err(self.cannot(&command.to_string()))
-                }
+                NodeCommand::Boot(_)
+                | NodeCommand::Media(_)
+                | NodeCommand::Keys(_)
+                | NodeCommand::Break
+                | NodeCommand::Firmware(_) => Err(self.cannot(&command.to_string())),
             }
         })
     }
 
     fn boot_override(&self) -> watch::Receiver<BootOverride> {
         watch::Sender::default().subscribe()
+    }
+
+    fn firmware_variables(&self) -> Work<'_, Option<FirmwareVariables>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn console(&self) -> Result<Attachment, NodeError> {

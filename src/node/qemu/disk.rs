@@ -163,6 +163,19 @@ pub(super) async fn overlay(
     QemuImg { plan: &plan, spawner }.run(args).await
 }
 
+/// Creates an empty disk that takes what is written over an image of a size in bytes, which may be odd.
+pub(super) async fn over_image(
+    node: &NodeName,
+    disk: &DiskName,
+    path: &Path,
+    size: u64,
+    spawner: &Spawner,
+) -> Result<(), DiskError> {
+    let (node, disk, size) = (node.clone(), disk.clone(), Bytes(size.next_multiple_of(512)));
+    let plan = DiskPlan { node, disk, path: path.to_owned(), size, backing: None, keep: false };
+    QemuImg { plan: &plan, spawner }.create(path, None).await
+}
+
 fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
     let path = path.to_owned();
     move |source| DiskError::Files { verb, path, source }

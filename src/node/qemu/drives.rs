@@ -11,30 +11,35 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::event::Known;
 use crate::name::DiskName;
 use crate::plan::qemu::{CD, cd_id};
-use crate::plan::{Medium, NodePlan};
+use crate::plan::{Medium, NodeKind, NodePlan};
 
 /// What is in the drives for media of a machine.
 pub(super) struct Media {
     /// Its CD drives, with their IDs in QEMU.
     cds: BTreeMap<String, DiskName>,
+    /// The stick that its BMC plugs in.
+    stick: Option<DiskName>,
     /// The images that the lab file has for its CD drives.
     planned: BTreeMap<DiskName, PathBuf>,
     now: Mutex<BTreeMap<DiskName, Medium>>,
     /// The number of sticks that were plugged in.
     sticks: AtomicU32,
-    /// The files of sticks that were made from images.
+    /// The files of sticks that were made for images.
     made: Mutex<Vec<PathBuf>>,
 }
 
 impl Media {
     /// Creates the drives of a node, with the images of the lab file.
     pub(super) fn new(plan: &NodePlan, planned: BTreeMap<DiskName, PathBuf>) -> Self {
-        let now = planned.iter().map(|(cd, file)| (cd.clone(), Medium::File(file.clone()))).collect();
+        let NodeKind::Qemu(qemu) = &plan.kind;
+        let stick = qemu.bmc_stick.as_ref().map(|stick| stick.disk.clone());
+        let inserted = planned.iter().map(|(cd, file)| (cd.clone(), Medium::File(file.clone())));
+        let now = inserted.chain(stick.clone().map(|stick| (stick, Medium::Empty))).collect();
         let mut cds: BTreeMap<_, _> = plan.cds.iter().map(|cd| (cd_id(plan, cd), cd.clone())).collect();
         if cds.is_empty() {
             cds.insert(CD.to_owned(), further());
         }
-        Self { cds, planned, now: Mutex::new(now), sticks: AtomicU32::new(0), made: Mutex::default() }
+        Self { cds, stick, planned, now: Mutex::new(now), sticks: AtomicU32::new(0), made: Mutex::default() }
     }
 
     /// Returns what is in the drives.
@@ -74,12 +79,12 @@ impl Media {
         self.sticks.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Records the file of a stick that is made from an image.
+    /// Records a file of a stick that is made for an image.
     pub(super) fn made(&self, path: PathBuf) {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).push(path);
     }
 
-    /// Deletes the files of sticks that were made from images. The machine has ended.
+    /// Deletes the files of sticks that were made for images. The machine has ended.
     pub(super) fn delete(&self) {
         let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
         for path in made {
@@ -88,11 +93,12 @@ impl Media {
         }
     }
 
-    /// Returns a drive as in the lab file.
+    /// Returns a drive as in the lab file; those that are not there have their names alone.
     fn label(&self, drive: &DiskName) -> String {
         match self.cds.iter().find(|(_, cd)| *cd == drive) {
             Some((id, _)) if id == CD => CD.to_owned(),
             Some(_) => format!("cd.{drive}"),
+            None if self.stick.as_ref() == Some(drive) => drive.to_string(),
             None => format!("disk.{drive}"),
         }
     }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::drives::further;
+use super::qmp::Qmp;
 use super::session::Session;
-use super::{Body, Machine, disk};
+use super::{Body, Machine, QmpError, disk};
 use crate::name::DiskName;
-use crate::node::{Effect, NodeError};
-use crate::plan::qemu::{CD, cd_id, disk_id};
+use crate::node::{Effect, ExportedImage, MediaImage, NodeError};
+use crate::plan::qemu::{CD, below, cd_id, disk_id};
 use crate::plan::{Medium, NodeDisk, NodeKind};
 
 /// How often, and at what intervals, QEMU is asked to close the file of a stick that was unplugged.
@@ -24,11 +25,15 @@ enum Drive<'a> {
 
 impl Machine {
     /// Inserts an image into a drive, or plugs a stick in; a running machine without a CD drive gets one at its next
-    /// start. Without a file it is the image of the lab file.
-    pub async fn insert(&self, drive: Option<&DiskName>, file: Option<PathBuf>) -> Result<Effect, NodeError> {
+    /// start. Without an image it is the one of the lab file.
+    pub async fn insert(
+        &self,
+        drive: Option<&DiskName>,
+        image: Option<MediaImage>,
+    ) -> Result<Effect, NodeError> {
         let body = &self.body;
         let drive = body.drive(drive)?;
-        if let Some(file) = &file {
+        if let Some(MediaImage::File(file)) = &image {
             readable(file).await.map_err(|source| NodeError::Failed {
                 what: "insert an image into the drive of",
                 node: body.plan.node.clone(),
@@ -39,8 +44,8 @@ impl Machine {
         let mut session = body.session.lock().await;
         let session = session.as_mut().filter(|session| session.is_on());
         match drive {
-            Drive::Cd(cd) => body.insert_cd(session, cd, file).await,
-            Drive::Stick(disk) => body.plug(session, disk, file).await,
+            Drive::Cd(cd) => body.insert_cd(session, cd, image).await,
+            Drive::Stick(disk) => body.plug(session, disk, image).await,
         }
     }
 
@@ -55,6 +60,7 @@ impl Machine {
                 if let Some(session) = session.filter(|session| session.cds.contains(&cd)) {
                     let ejected = session.qmp.eject(&cd_id(&body.plan, &cd)).await;
                     ejected.map_err(|source| body.failed("eject the image from the drive of", source))?;
+                    body.close_first(session, &cd).await;
                 }
                 cd
             }
@@ -71,11 +77,14 @@ impl Machine {
 }
 
 impl Body {
-    /// Returns a drive by its name; without one the only drive.
+    /// Returns a drive by its name; without one the only drive. The drives that a node has for its BMC are meant only by
+    /// name where the lab file has others.
     fn drive(&self, name: Option<&DiskName>) -> Result<Drive<'_>, NodeError> {
         let plan = &self.plan;
+        let NodeKind::Qemu(qemu) = &plan.kind;
         let sticks: Vec<&NodeDisk> = plan.disks.iter().filter(|disk| plan.is_stick(&disk.disk)).collect();
-        let stick = |name: &DiskName| sticks.iter().find(|disk| disk.disk == *name).copied();
+        let of_bmc = qemu.bmc_stick.as_ref();
+        let stick = |name: &DiskName| sticks.iter().copied().chain(of_bmc).find(|disk| disk.disk == *name);
         let found = match (name, plan.cds.as_slice(), sticks.as_slice()) {
             (None, [], []) => Some(Drive::Cd(further())),
             (None, [cd], []) => Some(Drive::Cd(cd.clone())),
@@ -85,7 +94,11 @@ impl Body {
             (Some(name), cds, _) if cds.contains(name) => Some(Drive::Cd(name.clone())),
             (Some(name), ..) => stick(name).map(Drive::Stick),
         };
-        let drives = || plan.cds.iter().chain(sticks.iter().map(|disk| &disk.disk)).cloned().collect();
+        let drives = || {
+            let further = (plan.cds.is_empty() && of_bmc.is_some()).then(further);
+            let sticks = sticks.iter().copied().chain(of_bmc).map(|disk| disk.disk.clone());
+            plan.cds.iter().cloned().chain(further).chain(sticks).collect()
+        };
         found.ok_or_else(|| NodeError::NoSuchDrive {
             node: plan.node.clone(),
             drive: name.cloned(),
@@ -97,80 +110,165 @@ impl Body {
         &self,
         session: Option<&mut Session>,
         cd: DiskName,
-        file: Option<PathBuf>,
+        image: Option<MediaImage>,
     ) -> Result<Effect, NodeError> {
-        let file = file.or_else(|| self.media.planned(&cd));
-        let file =
-            file.ok_or_else(|| NodeError::NoMedium { node: self.plan.node.clone(), drive: cd.clone() })?;
+        let image = image.or_else(|| self.media.planned(&cd).map(MediaImage::File));
+        let image =
+            image.ok_or_else(|| NodeError::NoMedium { node: self.plan.node.clone(), drive: cd.clone() })?;
+        let text = image.to_string();
+        let (medium, file) = match image {
+            MediaImage::File(file) => {
+                let name = file.to_string_lossy().into_owned();
+                (Medium::File(file), name)
+            }
+            // A URL as QEMU takes it in place of a file: drive and medium change in one command then, and a tray that
+            // is open with a medium in it is always one that the guest has opened.
+            MediaImage::Exported(ExportedImage { socket, .. }) => {
+                let name = format!("nbd+unix:///?socket={socket}");
+                (Medium::Exported { socket, overlay: None }, name)
+            }
+        };
         let effect = match session.filter(|session| session.cds.contains(&cd)) {
             Some(session) => {
-                let inserted = session.qmp.insert(&cd_id(&self.plan, &cd), &file.to_string_lossy()).await;
+                let inserted = session.qmp.insert(&cd_id(&self.plan, &cd), &file).await;
                 inserted.map_err(|source| self.failed("insert an image into the drive of", source))?;
+                self.close_first(session, &cd).await;
                 Effect::Now
             }
             None => Effect::NextStart,
         };
-        let text = file.display().to_string();
-        self.events.emit_of(&self.plan.node, self.media.set(&cd, Medium::File(file), Some(text)));
+        self.events.emit_of(&self.plan.node, self.media.set(&cd, medium, Some(text)));
         Ok(effect)
     }
 
-    /// Plugs a stick in: the disk of the lab file, or one that has the content of a file, which is not written to.
+    /// Closes the medium that a CD drive had at the start of its QEMU. QEMU closes those that came later by itself.
+    async fn close_first(&self, session: &mut Session, cd: &DiskName) {
+        let Some(node) = session.cd_nodes.remove(cd) else { return };
+        if let Err(error) = session.qmp.close_disk(&node).await {
+            tracing::warn!(node = %self.plan.node, %cd, %error, "an image that was taken out is still open");
+        }
+    }
+
+    /// Plugs a stick in: the disk of the lab file, or one that has the content of an image, which is not written to.
     async fn plug(
         &self,
         session: Option<&mut Session>,
         stick: &NodeDisk,
-        file: Option<PathBuf>,
+        image: Option<MediaImage>,
     ) -> Result<Effect, NodeError> {
+        let NodeKind::Qemu(qemu) = &self.plan.kind;
+        if image.is_none() && qemu.bmc_stick.as_ref() == Some(stick) {
+            return Err(NodeError::NoMedium { node: self.plan.node.clone(), drive: stick.disk.clone() });
+        }
         let number = self.media.number();
-        let content = match &file {
-            Some(file) => {
-                let overlay = PathBuf::from(format!("{}-{number}.qcow2", stick.disk));
-                let (path, node) = (self.folder.join(&overlay), &self.plan.node);
-                self.media.made(path.clone());
-                let made = disk::overlay(node, &stick.disk, &path, file, &self.spawner).await;
-                made.map_err(|error| NodeError::failed("make a stick for", node, error))?;
-                overlay
-            }
-            None => format!("{}.qcow2", stick.disk).into(),
-        };
+        let (medium, text) = self.stick(stick, number, image).await?;
         let effect = match session {
             Some(session) => {
                 self.unplug(session, stick).await?;
                 let failed = |source| self.failed("plug a stick into", source);
                 // A block node of its own for each time: QEMU may still hold the name of the last one.
                 let drive = format!("stick{number}");
-                session.qmp.open_disk(&drive, &content.to_string_lossy()).await.map_err(failed)?;
-                let NodeKind::Qemu(qemu) = &self.plan.kind;
+                let nodes = match &medium {
+                    Medium::Exported { overlay: Some(_), .. } => vec![drive.clone(), below(&drive)],
+                    Medium::Exported { .. } | Medium::File(_) | Medium::Empty => vec![drive.clone()],
+                };
+                let opened = open(&session.qmp, &drive, &medium).await;
                 let properties = qemu.stick(&self.plan, stick, &drive, session.started.boot);
-                session.qmp.plug(properties).await.map_err(failed)?;
-                session.sticks.insert(stick.disk.clone(), drive);
+                let plugged = match opened {
+                    Ok(()) => session.qmp.plug(properties).await,
+                    Err(error) => Err(error),
+                };
+                if plugged.is_err() {
+                    for node in &nodes {
+                        // It may not have been opened.
+                        session.qmp.close_disk(node).await.ok();
+                    }
+                }
+                plugged.map_err(failed)?;
+                session.sticks.insert(stick.disk.clone(), nodes);
                 Effect::Now
             }
             None => Effect::NextStart,
         };
-        let text = file.as_ref().unwrap_or(&content).display().to_string();
-        let event = self.media.set(&stick.disk, Medium::File(content), Some(text));
+        let event = self.media.set(&stick.disk, medium, Some(text));
         self.events.emit_of(&self.plan.node, event);
         Ok(effect)
     }
 
-    /// Unplugs a stick, and releases its file. No effect if it is unplugged.
+    /// Makes what a stick needs; returns it, and a text for it.
+    async fn stick(
+        &self,
+        stick: &NodeDisk,
+        number: u32,
+        image: Option<MediaImage>,
+    ) -> Result<(Medium, String), NodeError> {
+        let (node, disk) = (&self.plan.node, &stick.disk);
+        let overlay = || {
+            let overlay = PathBuf::from(format!("{disk}-{number}.qcow2"));
+            let path = self.folder.join(&overlay);
+            self.media.made(path.clone());
+            (overlay, path)
+        };
+        let failed = |error| NodeError::failed("make a stick for", node, error);
+        Ok(match image {
+            None => {
+                let own = PathBuf::from(format!("{disk}.qcow2"));
+                let text = own.display().to_string();
+                (Medium::File(own), text)
+            }
+            Some(MediaImage::File(file)) => {
+                let (overlay, path) = overlay();
+                disk::overlay(node, disk, &path, &file, &self.spawner).await.map_err(failed)?;
+                (Medium::File(overlay), file.display().to_string())
+            }
+            Some(MediaImage::Exported(image)) => {
+                let ExportedImage { socket, size, is_write_protected, label } = image;
+                let overlay = match is_write_protected {
+                    true => None,
+                    false => {
+                        let (overlay, path) = overlay();
+                        disk::over_image(node, disk, &path, size, &self.spawner).await.map_err(failed)?;
+                        Some(overlay)
+                    }
+                };
+                (Medium::Exported { socket, overlay }, label)
+            }
+        })
+    }
+
+    /// Unplugs a stick, and releases its files. No effect if it is unplugged.
     #[expect(
         clippy::disallowed_methods,
         reason = "QEMU releases the block node of a device when it has time"
     )]
     async fn unplug(&self, session: &mut Session, stick: &NodeDisk) -> Result<(), NodeError> {
         let failed = |source| self.failed("unplug a stick from", source);
-        let Some(drive) = session.sticks.remove(&stick.disk) else { return Ok(()) };
+        let Some(nodes) = session.sticks.remove(&stick.disk) else { return Ok(()) };
         session.qmp.unplug(&disk_id(stick)).await.map_err(failed)?;
-        for _ in 0..TRIES {
-            if session.qmp.close_disk(&drive).await.is_ok() {
-                return Ok(());
+        for node in nodes {
+            let mut tries = 0..TRIES;
+            while let Err(error) = session.qmp.close_disk(&node).await {
+                if tries.next().is_none() {
+                    return Err(failed(error));
+                }
+                tokio::time::sleep(TRY).await;
             }
-            tokio::time::sleep(TRY).await;
         }
-        session.qmp.close_disk(&drive).await.map_err(failed)
+        Ok(())
+    }
+}
+
+/// Opens the block nodes of a stick.
+async fn open(qmp: &Qmp, drive: &str, medium: &Medium) -> Result<(), QmpError> {
+    match medium {
+        Medium::Empty => Ok(()),
+        Medium::File(file) => qmp.open_disk(drive, &file.to_string_lossy(), None).await,
+        Medium::Exported { socket, overlay: None } => qmp.open_export(drive, socket).await,
+        Medium::Exported { socket, overlay: Some(overlay) } => {
+            let image = below(drive);
+            qmp.open_export(&image, socket).await?;
+            qmp.open_disk(drive, &overlay.to_string_lossy(), Some(&image)).await
+        }
     }
 }
 

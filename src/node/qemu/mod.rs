@@ -9,7 +9,6 @@ pub mod console;
 pub mod disk;
 mod disk_watch;
 mod drives;
-mod folder_socket;
 mod inspect;
 mod media;
 mod nbd;
@@ -22,6 +21,7 @@ mod screen_watch;
 pub mod seed;
 mod session;
 mod shares;
+mod system_interface;
 pub mod terminal;
 mod tpm;
 mod uefi_variables;
@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 pub use operate::capabilities;
@@ -45,7 +45,7 @@ use crate::fault::Faults;
 use crate::hint::Hint;
 use crate::name::{DiskName, NicName, NodeName};
 use crate::node::screen::ScreenReading;
-use crate::node::{Attachment, Block, BootOverride, Device, NodeError};
+use crate::node::{Attachment, Block, BootOverride, Device, FromSystem, NodeError};
 use crate::plan::qemu::{CD, VARIABLES, cd_id, nic_id};
 use crate::plan::{NicPlan, NodeKind, NodePlan};
 use crate::system::MAKE_ROOM;
@@ -57,6 +57,7 @@ use next_boot::{NextBoot, machine_fault};
 use qmp::Qmp;
 use screen_watch::Screen;
 use session::{Intent, Restart, Session, SessionContext};
+use system_interface::SystemInterface;
 
 /// How long QEMU may take to exit on request, before it is killed.
 const QUIT: Duration = Duration::from_secs(5);
@@ -75,6 +76,8 @@ struct Body {
     faults: Faults,
     console: Arc<Console>,
     screen: Arc<Screen>,
+    /// Its interface to its BMC, if it has one.
+    system_interface: Option<SystemInterface>,
     /// The link states of its NICs. They are kept over power cycles.
     links: Mutex<BTreeMap<NicName, bool>>,
     /// What it boots from at its next start.
@@ -161,6 +164,7 @@ impl Machine {
                 faults,
                 console: Arc::new(console),
                 screen: Arc::new(screen),
+                system_interface: plan.bmc.as_ref().map(|_| SystemInterface::new()),
                 links: Mutex::new(links),
                 next_boot: Mutex::default(),
                 overrides: watch::Sender::default(),
@@ -354,6 +358,11 @@ impl Machine {
         self.body.console.attach()
     }
 
+    /// Returns what its system says to its BMC; `None` if it has none, or if it was taken before.
+    pub fn system_interface(&self) -> Option<mpsc::UnboundedReceiver<FromSystem>> {
+        self.body.system_interface.as_ref().and_then(SystemInterface::take)
+    }
+
     /// Ends the machine for good when the lab is torn down. Returns when its process is gone.
     pub async fn stop(&self) {
         self.body.restart.take();
@@ -419,15 +428,14 @@ impl Body {
             screen: &self.screen,
             media: &self.media,
             restart: &self.restart,
+            system_interface: self.system_interface.as_ref(),
             events: &self.events,
         })
         .await?;
+        let failed = |source| StartError::Qmp { node: self.plan.node.clone(), source };
+        self.look_for_nic(&session).await.map_err(failed)?;
         for nic in self.unplugged() {
-            session
-                .qmp
-                .set_link(&nic_id(nic), false)
-                .await
-                .map_err(|source| StartError::Qmp { node: self.plan.node.clone(), source })?;
+            session.qmp.set_link(&nic_id(nic), false).await.map_err(failed)?;
         }
         Ok(session)
     }
@@ -553,6 +561,10 @@ const HINTS: &[(&str, &str)] = &[
     (
         "cannot set up guest memory",
         "this host has too little memory: give the nodes less, or stop other labs",
+    ),
+    (
+        "ipmi-bmc-extern",
+        "this QEMU was built without IPMI, which a node with a BMC needs: install another build of it, or set `bmc = \"off\"`",
     ),
     ("get \"write\" lock", "another QEMU uses the same disk: run `dryrack down`"),
     ("No space left on device", MAKE_ROOM),

@@ -8,19 +8,10 @@ use std::path::Path;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-use super::folder_socket::connect;
-
-/// `NBDMAGIC`, the greeting of a server.
-const GREETING: u64 = 0x4e42_444d_4147_4943;
-/// `IHAVEOPT`, which starts the options.
-const OPTION: u64 = 0x4948_4156_454f_5054;
-/// Flags: fixed newstyle handshake, and no zeros at its end.
-const FLAGS: u16 = 0b11;
-const EXPORT_NAME: u32 = 1;
-const REQUEST: u32 = 0x2560_9513;
-const REPLY: u32 = 0x6744_6698;
-const READ: u16 = 0;
-const DISCONNECT: u16 = 2;
+use crate::system::folder_socket::connect;
+use crate::wire::nbd::{
+    DISCONNECT, EXPORT_NAME, GREETING, HANDSHAKE_FLAGS, NO_ZEROES, OPTION, READ, REPLY, Request, ZEROES,
+};
 
 /// An exported disk.
 #[derive(Debug)]
@@ -40,7 +31,7 @@ impl Export {
             return Err(odd("no greeting of NBD"));
         }
         let offered = stream.read_u16().await?;
-        let flags = offered & FLAGS;
+        let flags = offered & HANDSHAKE_FLAGS;
         stream.write_u32(u32::from(flags)).await?;
         stream.write_u64(OPTION).await?;
         stream.write_u32(EXPORT_NAME).await?;
@@ -49,8 +40,8 @@ impl Export {
         stream.write_all(name.as_bytes()).await?;
         let size = stream.read_u64().await?;
         stream.read_u16().await?;
-        if flags & 0b10 == 0 {
-            stream.read_exact(&mut [0; 124]).await?;
+        if flags & NO_ZEROES == 0 {
+            stream.read_exact(&mut [0; ZEROES]).await?;
         }
         Ok(Self { stream, size })
     }
@@ -83,15 +74,9 @@ impl Export {
         self.stream.shutdown().await
     }
 
-    async fn ask(&mut self, what: u16, offset: u64, length: u32) -> io::Result<()> {
-        let mut request = Vec::with_capacity(28);
-        request.extend(REQUEST.to_be_bytes());
-        request.extend(0_u16.to_be_bytes());
-        request.extend(what.to_be_bytes());
-        request.extend(0_u64.to_be_bytes());
-        request.extend(offset.to_be_bytes());
-        request.extend(length.to_be_bytes());
-        self.stream.write_all(&request).await
+    async fn ask(&mut self, command: u16, offset: u64, length: u32) -> io::Result<()> {
+        let request = Request { command, cookie: 0, offset, length };
+        self.stream.write_all(&request.encode()).await
     }
 }
 

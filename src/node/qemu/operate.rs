@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::{Machine, PowerOff};
 use crate::lab::Firmware;
@@ -14,8 +14,8 @@ use crate::node::file_system::FileSought;
 use crate::node::keys::Chord;
 use crate::node::screen::ScreenReading;
 use crate::node::{
-    Attachment, Block, BootOverride, Capabilities, Device, DiskContents, Effect, InspectError, MediaCommand,
-    Node, NodeCommand, NodeError, Power, Work,
+    Attachment, Block, BootOverride, Capabilities, Device, DiskContents, Effect, FirmwareVariables,
+    FromSystem, InspectError, MediaCommand, Node, NodeCommand, NodeError, Power, Work,
 };
 use crate::plan::qemu::{QemuFirmware, flash_format};
 use crate::plan::{BootTarget, NodeDisk, NodeKind, NodePlan};
@@ -37,14 +37,15 @@ impl Node for Machine {
             match command {
                 NodeCommand::Power(power) => self.power(power).await.map(|()| Effect::Now),
                 NodeCommand::Boot(boot) => self.set_boot(boot).await,
-                NodeCommand::Media(MediaCommand::Insert { drive, file }) => {
-                    self.insert(drive.as_ref(), file).await
+                NodeCommand::Media(MediaCommand::Insert { drive, image }) => {
+                    self.insert(drive.as_ref(), image).await
                 }
                 NodeCommand::Media(MediaCommand::Eject { drive }) => {
                     self.eject(drive.as_ref()).await.map(|()| Effect::Now)
                 }
                 NodeCommand::Link { nic, up } => self.set_link(&nic, up).await.map(|()| Effect::Now),
                 NodeCommand::Keys(chords) => self.press(&chords).await.map(|()| Effect::Now),
+                NodeCommand::Firmware(change) => self.change_firmware(change).await,
                 NodeCommand::Break => self.send_break().await.map(|()| Effect::Now),
             }
         })
@@ -54,8 +55,21 @@ impl Node for Machine {
         self.body.overrides.subscribe()
     }
 
+    fn firmware_variables(&self) -> Work<'_, Option<FirmwareVariables>> {
+        Box::pin(async move {
+            let read = self.firmware_variables().await;
+            read.map_err(|error| {
+                NodeError::failed("read the variables of the firmware of", self.node(), error)
+            })
+        })
+    }
+
     fn console(&self) -> Result<Attachment, NodeError> {
         Ok(self.attach())
+    }
+
+    fn system_interface(&self) -> Option<mpsc::UnboundedReceiver<FromSystem>> {
+        self.system_interface()
     }
 
     fn screenshot(&self) -> Work<'_, Vec<u8>> {
@@ -99,26 +113,34 @@ pub fn capabilities(plan: &NodePlan) -> Capabilities {
     match &qemu.firmware {
         QemuFirmware::Bios => {
             refuse(BootTarget::Setup, "its firmware, SeaBIOS, has no setup menu");
+            refuse(BootTarget::Http, "its firmware, SeaBIOS, has no HTTP boot");
         }
         QemuFirmware::Uefi { file, .. } if flash_format(&file.variables) != "raw" => {
-            refuse(
-                BootTarget::Setup,
-                "its UEFI variables, which would ask for the setup menu, are not a raw image",
-            );
+            for target in [BootTarget::Setup, BootTarget::Http] {
+                refuse(target, "its UEFI variables, which would ask for that, are not a raw image");
+            }
         }
         QemuFirmware::Uefi { .. } => {}
     }
     if plan.nics.is_empty() {
         refuse(BootTarget::Network, "it has no NIC");
+        refuse(BootTarget::Http, "it has no NIC");
     }
     let is_stick = |disk: &NodeDisk| plan.is_stick(&disk.disk);
     if plan.disks.iter().all(is_stick) {
         refuse(BootTarget::Disk, "it has no disk");
     }
-    if !plan.disks.iter().any(is_stick) {
+    if !plan.disks.iter().any(is_stick) && qemu.bmc_stick.is_none() {
         refuse(BootTarget::Usb, "it has no disk with `bus = \"usb\"`");
     }
-    let all = [BootTarget::Network, BootTarget::Disk, BootTarget::Cd, BootTarget::Usb, BootTarget::Setup];
+    let all = [
+        BootTarget::Network,
+        BootTarget::Disk,
+        BootTarget::Cd,
+        BootTarget::Usb,
+        BootTarget::Setup,
+        BootTarget::Http,
+    ];
     Capabilities {
         power: BTreeSet::from(Power::ALL),
         boot: all.into_iter().filter(|target| !boot_refused.contains_key(target)).collect(),

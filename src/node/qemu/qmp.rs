@@ -427,12 +427,26 @@ impl Qmp {
         self.execute(qmp::blockdev_del { node_name: node.to_owned() }).await.map(drop)
     }
 
-    /// Opens a qcow2 file as a block node. The name is relative to the folder of QEMU.
-    pub async fn open_disk(&self, node: &str, file: &str) -> Result<(), QmpError> {
-        let options = json!({
+    /// Opens a qcow2 file as a block node, over another node if it says so. The name is relative to the folder of QEMU.
+    pub async fn open_disk(&self, node: &str, file: &str, backing: Option<&str>) -> Result<(), QmpError> {
+        let mut options = json!({
             "driver": "qcow2", "node-name": node, "discard": "unmap", "detect-zeroes": "unmap",
             "cache": { "no-flush": true }, "file": { "driver": "file", "filename": file },
         });
+        if let Some(backing) = backing {
+            options["backing"] = backing.into();
+        }
+        self.open(options).await
+    }
+
+    /// Opens an image that is exported by NBD as a block node, read-only. The socket is relative to the folder of QEMU.
+    pub async fn open_export(&self, node: &str, socket: &str) -> Result<(), QmpError> {
+        let server = json!({ "type": "unix", "path": socket });
+        let export = json!({ "driver": "nbd", "server": server });
+        self.open(json!({ "driver": "raw", "node-name": node, "read-only": true, "file": export })).await
+    }
+
+    async fn open(&self, options: Value) -> Result<(), QmpError> {
         let command = serde_json::from_value::<qmp::blockdev_add>(options.clone())
             .map_err(|source| QmpError::Schema { command: "blockdev-add", raw: options, source })?;
         self.execute(command).await.map(drop)

@@ -11,9 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
-use super::folder_socket::{connect, listen};
 use crate::name::NodeName;
 use crate::plan::qemu::SCREEN_SOCKET;
+use crate::system::folder_socket::{connect, listen};
 
 /// The endpoint, in the folder of the machine.
 const ENDPOINT: &str = "vnc.sock";

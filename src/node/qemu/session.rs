@@ -28,14 +28,15 @@ use super::StartError;
 use super::console::{self, Console, Port};
 use super::disk_watch;
 use super::drives::Media;
-use super::folder_socket::listen;
 use super::qmp::{self, Qmp, RawEvent};
 use super::screen_watch::Screen;
+use super::system_interface::SystemInterface;
 use super::tpm::Tpm;
 use crate::event::{Emitter, Known, PowerCause, StopState};
 use crate::name::{Bytes, DiskName, NodeName};
 use crate::plan::qemu::CONSOLE;
 use crate::plan::{NodeKind, NodePlan, StartOptions};
+use crate::system::folder_socket::listen;
 use crate::system::process::{Child, SpawnSpec, Spawner, Tail};
 
 /// How long QEMU may take to start. It takes a tenth of a second unless the host is very busy.
@@ -70,8 +71,10 @@ pub(super) struct Session {
     pub(super) started: StartOptions,
     /// Its CD drives.
     pub(super) cds: Vec<DiskName>,
-    /// The block nodes of the sticks that are plugged in.
-    pub(super) sticks: BTreeMap<DiskName, String>,
+    /// The block nodes of the media that were in its CD drives at its start, and are still there.
+    pub(super) cd_nodes: BTreeMap<DiskName, String>,
+    /// The block nodes of the sticks that are plugged in, in the order in which they are closed.
+    pub(super) sticks: BTreeMap<DiskName, Vec<String>>,
     requested: Arc<Mutex<Requested>>,
     kill: Arc<Notify>,
     ended: watch::Receiver<bool>,
@@ -114,13 +117,25 @@ pub(super) struct SessionContext<'a> {
     pub(super) screen: &'a Arc<Screen>,
     pub(super) media: &'a Arc<Media>,
     pub(super) restart: &'a Arc<Restart>,
+    pub(super) system_interface: Option<&'a SystemInterface>,
     pub(super) events: &'a Emitter,
 }
 
 impl Session {
     /// Starts QEMU, paused, and connects to it.
     pub(super) async fn start(around: SessionContext<'_>) -> Result<Self, StartError> {
-        let SessionContext { plan, start, folder, spawner, console, screen, media, restart, events } = around;
+        let SessionContext {
+            plan,
+            start,
+            folder,
+            spawner,
+            console,
+            screen,
+            media,
+            restart,
+            system_interface,
+            events,
+        } = around;
         let node = &plan.node;
         let NodeKind::Qemu(qemu) = &plan.kind;
         let prepare = |what: &str| {
@@ -174,6 +189,15 @@ impl Session {
             },
         };
 
+        // Before the firmware runs, which may ask the BMC something.
+        let interface = match system_interface {
+            Some(interface) => {
+                let connected = interface.connect(folder).await;
+                Some(connected.map_err(prepare("the interface to the BMC"))?)
+            }
+            None => None,
+        };
+
         let requested = Arc::new(Mutex::new(Requested { intent: Intent::None, powered: false }));
         let kill = Arc::new(Notify::new());
         let (over, ended) = watch::channel(false);
@@ -200,6 +224,9 @@ impl Session {
         if qemu.watch_writes {
             task.spawn(disk_watch::watch(node.clone(), qmp.clone(), events.clone(), ended.clone()));
         }
+        if let Some(interface) = interface {
+            task.spawn(interface);
+        }
         let restart = Arc::clone(restart);
         task.spawn(async move {
             let is_reset = life.run(driver, (inputs, inbox), console_input, child).await;
@@ -215,6 +242,7 @@ impl Session {
             qmp,
             started: start.clone(),
             cds: qemu.cds_at(plan, start),
+            cd_nodes: qemu.cd_nodes_at(plan, start),
             sticks: qemu.sticks_at(plan, start),
             requested,
             kill,

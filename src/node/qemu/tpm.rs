@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::StartError;
-use super::folder_socket::bind;
 use crate::name::NodeName;
 use crate::plan::qemu::{TPM, TpmDevice};
+use crate::system::folder_socket::bind;
 use crate::system::process::{Child, SpawnSpec, Spawner};
 
 /// The number of the socket in the process.

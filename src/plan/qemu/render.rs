@@ -5,13 +5,13 @@
 //! everything else, and a CD drive last.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::{
-    BootOrder, CACERTS, CONSOLE, DiskDevice, IpVersion, MANUFACTURER, NicDevice, QemuFirmware, QemuPlan,
-    SCREEN_SOCKET, SHARES, TPM, VARIABLES,
+    BMC_SOCKET, BootOrder, CACERTS, CONSOLE, DiskDevice, IpVersion, MANUFACTURER, NicDevice, QemuFirmware,
+    QemuPlan, SCREEN_SOCKET, SHARES, TPM, VARIABLES,
 };
 use crate::lab::{Access, Bus, Chipset, MachineFault, NicModel, Share};
 use crate::name::DiskName;
@@ -83,25 +83,47 @@ impl QemuPlan {
 
     /// Returns the CD drives that a node has at a start.
     ///
-    /// An idle drive would cost time at each boot, so a node without one in the lab file has one only with a medium or
-    /// if it boots from it.
+    /// An idle drive would cost time at each boot, so a node without one in the lab file has one only with a medium, if
+    /// it boots from it, or if it has a BMC, which may insert a medium at any time.
     pub fn cds_at(&self, node: &NodePlan, start: &StartOptions) -> Vec<DiskName> {
         if !node.cds.is_empty() {
             return node.cds.clone();
         }
         let further = DiskName::new(CD).expect("`cd` is a DNS label");
-        let is_used =
-            matches!(start.media.get(&further), Some(Medium::File(_))) || start.boot == Some(BootTarget::Cd);
+        let is_used = matches!(start.media.get(&further), Some(Medium::File(_) | Medium::Exported { .. }))
+            || start.boot == Some(BootTarget::Cd)
+            || self.bmc_stick.is_some();
         is_used.then_some(further).into_iter().collect()
     }
 
-    /// Returns the USB sticks that are plugged in at a start, with their block nodes.
-    pub fn sticks_at(&self, node: &NodePlan, start: &StartOptions) -> BTreeMap<DiskName, String> {
-        let disks = node.disks.iter().enumerate();
+    /// Returns the block nodes of the media that are in CD drives at a start.
+    pub fn cd_nodes_at(&self, node: &NodePlan, start: &StartOptions) -> BTreeMap<DiskName, String> {
+        let cds = self.cds_at(node, start).into_iter().enumerate();
+        let full = cds.filter(|(_, cd)| !matches!(start.media.get(cd), None | Some(Medium::Empty)));
+        full.map(|(index, cd)| (cd, format!("cd{index}"))).collect()
+    }
+
+    /// Returns the USB sticks that are plugged in at a start, each with its block nodes: that of its device, and that
+    /// of the image below it.
+    pub fn sticks_at(&self, node: &NodePlan, start: &StartOptions) -> BTreeMap<DiskName, Vec<String>> {
+        let disks = node.disks.iter().chain(&self.bmc_stick).enumerate();
         let plugged = disks.filter(|(_, disk)| {
             node.is_stick(&disk.disk) && start.media.get(&disk.disk) != Some(&Medium::Empty)
         });
-        plugged.map(|(index, disk)| (disk.disk.clone(), format!("disk{index}"))).collect()
+        let plugged =
+            plugged.filter(|(_, disk)| !self.is_of_bmc(disk) || start.media.contains_key(&disk.disk));
+        let nodes = |index: usize, disk: &NodeDisk| {
+            let drive = format!("disk{index}");
+            match start.media.get(&disk.disk) {
+                Some(Medium::Exported { overlay: Some(_), .. }) => vec![drive.clone(), below(&drive)],
+                _ => vec![drive],
+            }
+        };
+        plugged.map(|(index, disk)| (disk.disk.clone(), nodes(index, disk))).collect()
+    }
+
+    fn is_of_bmc(&self, disk: &NodeDisk) -> bool {
+        self.bmc_stick.as_ref() == Some(disk)
     }
 
     /// Returns the properties of the device of a USB stick. `drive` is its block node.
@@ -133,9 +155,12 @@ impl QemuPlan {
         let has_wrong = start.faults.iter().any(|fault| matches!(fault, MachineFault::Firmware(_)));
         let wrong = self.wrong_firmware.as_ref().filter(|_| has_wrong);
         match wrong.unwrap_or(&self.firmware) {
-            QemuFirmware::Bios => machine.bios(self.chipset),
+            QemuFirmware::Bios => machine.bios(self.chipset, start),
             QemuFirmware::Uefi { file, hidden_pxe, trusts_lab } => {
                 machine.uefi(self, file, hidden_pxe, *trusts_lab);
+                if start.firmware.boot_timeout > 0 {
+                    machine.option("-boot", format!("menu={}", menu(start)));
+                }
             }
         }
         machine.channels();
@@ -145,6 +170,9 @@ impl QemuPlan {
         };
         if self.tpm.is_some() {
             machine.tpm();
+        }
+        if node.bmc.is_some() {
+            machine.bmc();
         }
         machine.slot("VGA,id=screen".to_owned());
         for nic in &node.nics {
@@ -168,10 +196,7 @@ impl QemuPlan {
                 (Chipset::Pc, Some(port)) => (*port).to_owned(),
                 (Chipset::Pc | Chipset::Q35, _) => machine.sata_port(self.chipset, &mut sata),
             };
-            let medium = match start.media.get(cd) {
-                Some(Medium::File(file)) => Some((format!("cd{index}"), file)),
-                Some(Medium::Empty) | None => None,
-            };
+            let medium = start.media.get(cd).map(|medium| (format!("cd{index}"), medium));
             let bootindex = order.property(&Candidate::Cd(cd.as_str()));
             machine.cd(&bus, &cd_id(node, cd), medium, bootindex);
         }
@@ -207,6 +232,16 @@ pub fn cd_id(node: &NodePlan, cd: &DiskName) -> String {
     Candidate::Cd(cd.as_str()).id(node)
 }
 
+/// Returns the value of `menu` with which a firmware waits for a key.
+fn menu(start: &StartOptions) -> String {
+    format!("on,splash-time={}", u32::from(start.firmware.boot_timeout) * 1000)
+}
+
+/// Returns the block node of the image below the one that takes what is written.
+pub fn below(drive: &str) -> String {
+    format!("{drive}-image")
+}
+
 /// Escapes a value in a list of `key=value`, where a comma is doubled.
 fn value(text: &str) -> String {
     text.replace(',', ",,")
@@ -218,6 +253,23 @@ pub fn flash_format(path: &Path) -> &'static str {
         true => "qcow2",
         false => "raw",
     }
+}
+
+/// Returns a block node that is written to. The disks of a lab are deleted with it, so nothing is flushed; space that
+/// the guest frees is returned to the host.
+fn written(drive: &str, file: &str) -> String {
+    format!(
+        "driver=qcow2,node-name={drive},discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,\
+         file.filename={file}"
+    )
+}
+
+/// Returns the block node of an image that is exported at a socket.
+fn exported(drive: &str, socket: &str) -> String {
+    format!(
+        "driver=raw,node-name={drive},read-only=on,file.driver=nbd,file.server.type=unix,file.server.path={}",
+        value(socket)
+    )
 }
 
 fn path(path: &Path) -> String {
@@ -234,16 +286,17 @@ enum Candidate<'a> {
 
 impl<'a> Candidate<'a> {
     /// Returns the devices of a node, each with its boot index in the plan.
-    fn all(qemu: &QemuPlan, node: &'a NodePlan) -> impl Iterator<Item = (Self, Option<usize>)> {
+    fn all(qemu: &'a QemuPlan, node: &'a NodePlan) -> impl Iterator<Item = (Self, Option<usize>)> {
         let nics = node.nics.iter().map(|nic| (Self::Nic(nic), qemu.nic(nic).boot_index));
         let disks = node.disks.iter().map(|disk| {
             let device = qemu.disk(disk);
             (Self::Disk(disk, device.bus), device.boot_index)
         });
+        let stick = qemu.bmc_stick.iter().map(|stick| (Self::Disk(stick, Bus::Usb), None));
         let index = |cd| qemu.cds.get(cd).and_then(|cd| cd.boot_index);
         let cds = node.cds.iter().map(move |cd| (Self::Cd(cd.as_str()), index(cd)));
         let further = node.cds.is_empty().then_some((Self::Cd(CD), None));
-        nics.chain(disks).chain(cds).chain(further)
+        nics.chain(disks).chain(stick).chain(cds).chain(further)
     }
 
     fn is(self, target: BootTarget) -> bool {
@@ -272,7 +325,7 @@ struct Ordered<'a> {
 }
 
 impl<'a> Ordered<'a> {
-    fn new(qemu: &QemuPlan, node: &'a NodePlan, boot: Option<BootTarget>) -> Self {
+    fn new(qemu: &'a QemuPlan, node: &'a NodePlan, boot: Option<BootTarget>) -> Self {
         let all = Candidate::all(qemu, node);
         let Some(target) = boot else {
             let planned = all.filter_map(|(device, index)| Some((device, index?)));
@@ -336,11 +389,10 @@ impl Arguments {
         self.flag("-S");
         self.option("-accel", accel);
         let cpu = qemu.cpu.as_deref().unwrap_or(cpu);
-        match start.faults.contains(&MachineFault::NoRng) {
-            false => self.option("-cpu", cpu),
-            // Its instructions are a generator, too.
-            true => self.option("-cpu", format!("{cpu},rdrand=off,rdseed=off")),
-        }
+        // Its instructions are a generator, too.
+        let no_rng = if start.faults.contains(&MachineFault::NoRng) { ",rdrand=off,rdseed=off" } else { "" };
+        let no_guests = if start.firmware.virtualization { "" } else { ",vmx=off,svm=off" };
+        self.option("-cpu", format!("{cpu}{no_rng}{no_guests}"));
         self.option("-smp", format!("cpus={0},sockets=1,cores={0},threads=1", node.cpus));
         self.option("-m", format!("{}M", memory.unwrap_or(node.memory).0.div_ceil(1 << 20)));
         let identity = &qemu.identity;
@@ -370,10 +422,11 @@ impl Arguments {
         self.option("-machine", format!("{chipset},vmport=off,dump-guest-core=off{properties}"));
     }
 
-    fn bios(&mut self, chipset: Chipset) {
+    fn bios(&mut self, chipset: Chipset, start: &StartOptions) {
         // SeaBIOS uses system management mode for nothing that is visible to a guest.
         self.machine(chipset, ",smm=off");
-        self.option("-boot", "strict=on,menu=off");
+        let menu = if start.firmware.boot_timeout == 0 { "off".to_owned() } else { menu(start) };
+        self.option("-boot", format!("strict=on,menu={menu}"));
         self.option("-fw_cfg", format!("name=etc/sercon-port,file={SERCON_FILE}"));
     }
 
@@ -441,6 +494,15 @@ impl Arguments {
         self.option("-device", "tpm-tis,tpmdev=tpm0");
     }
 
+    /// Adds the interface to the BMC, a KCS at its usual ports. ACPI and SMBIOS describe it.
+    ///
+    /// QEMU listens: if it connected itself, it would do so before the interface exists, and crash.
+    fn bmc(&mut self) {
+        self.option("-chardev", format!("socket,id=bmc,path={BMC_SOCKET},server=on,wait=off"));
+        self.option("-device", "ipmi-bmc-extern,id=bmc0,chardev=bmc");
+        self.option("-device", "isa-ipmi-kcs,bmc=bmc0");
+    }
+
     fn nic(&mut self, nic: &NicPlan, device: &NicDevice, bootindex: String) {
         let model = match device.model {
             NicModel::Virtio => "virtio-net-pci",
@@ -480,7 +542,7 @@ impl Arguments {
         start: &StartOptions,
         order: &Ordered<'_>,
     ) -> usize {
-        let (mut sata, mut scsi, mut usb) = (0, 0, 0);
+        let (mut sata, mut scsi, mut usb) = (0, 0, false);
         for (index, disk) in node.disks.iter().enumerate() {
             // Names of block nodes are limited to 31 bytes, names of disks are not.
             let drive = format!("disk{index}");
@@ -490,19 +552,20 @@ impl Arguments {
             }
             let fails = device.bus != Bus::Usb && start.faults.contains(&MachineFault::DiskError);
             let medium = start.media.get(&disk.disk).filter(|_| device.bus == Bus::Usb);
+            if let Some(Medium::Exported { socket, overlay }) = medium {
+                self.usb(&mut usb);
+                self.exported_stick(&drive, socket, overlay.as_deref());
+                self.usb_stick(&drive, disk, &order.property(&Candidate::Disk(disk, device.bus)));
+                continue;
+            }
             let file = match medium {
                 Some(Medium::File(file)) => path(file),
-                Some(Medium::Empty) | None => format!("{}.qcow2", disk.disk),
+                Some(Medium::Empty | Medium::Exported { .. }) | None => format!("{}.qcow2", disk.disk),
             };
-            // The disks of a lab are deleted with it, so nothing is flushed; space that the guest frees is returned to
-            // the host.
             self.option(
                 "-blockdev",
                 match fails {
-                    false => format!(
-                        "driver=qcow2,node-name={drive},discard=unmap,detect-zeroes=unmap,cache.no-flush=on,\
-                         file.driver=file,file.filename={file}"
-                    ),
+                    false => written(&drive, &file),
                     // Every access fails with EIO.
                     true => format!(
                         "driver=blkdebug,node-name={drive},inject-error.0.event=none,inject-error.0.errno=5,\
@@ -533,19 +596,56 @@ impl Arguments {
                     self.option("-device", format!("ide-hd,bus={bus},{common},{stop}"));
                 }
                 Bus::Usb => {
-                    if usb == 0 {
-                        // A port of either speed for each stick.
-                        self.slot(format!("qemu-xhci,id={USB},p2=15,p3=15"));
-                    }
-                    usb += 1;
+                    self.usb(&mut usb);
                     if medium != Some(&Medium::Empty) {
-                        let device = format!("usb-storage,bus={USB}.0,removable=on,{common}");
-                        self.option("-device", device);
+                        self.usb_stick(&drive, disk, &bootindex);
                     }
                 }
             }
         }
+        if let Some(stick) = &qemu.bmc_stick {
+            self.usb(&mut usb);
+            let drive = format!("disk{}", node.disks.len());
+            let bootindex = order.property(&Candidate::Disk(stick, Bus::Usb));
+            match start.media.get(&stick.disk) {
+                None | Some(Medium::Empty) => {}
+                Some(Medium::File(file)) => {
+                    self.option("-blockdev", written(&drive, &path(file)));
+                    self.usb_stick(&drive, stick, &bootindex);
+                }
+                Some(Medium::Exported { socket, overlay }) => {
+                    self.exported_stick(&drive, socket, overlay.as_deref());
+                    self.usb_stick(&drive, stick, &bootindex);
+                }
+            }
+        }
         sata
+    }
+
+    /// Adds the USB controller, unless it is there.
+    fn usb(&mut self, is_there: &mut bool) {
+        if !std::mem::replace(is_there, true) {
+            // A port of either speed for each stick.
+            self.slot(format!("qemu-xhci,id={USB},p2=15,p3=15"));
+        }
+    }
+
+    fn usb_stick(&mut self, drive: &str, disk: &NodeDisk, bootindex: &str) {
+        let (id, serial) = (disk_id(disk), value(&disk.serial));
+        let device = format!("usb-storage,bus={USB}.0,removable=on,drive={drive},id={id},serial={serial}");
+        self.option("-device", format!("{device}{bootindex}"));
+    }
+
+    /// Adds the block nodes of a stick with an image that is exported.
+    fn exported_stick(&mut self, drive: &str, socket: &str, overlay: Option<&Path>) {
+        match overlay {
+            None => self.option("-blockdev", exported(drive, socket)),
+            Some(overlay) => {
+                let image = below(drive);
+                self.option("-blockdev", exported(&image, socket));
+                self.option("-blockdev", format!("{},backing={image}", written(drive, &path(overlay))));
+            }
+        }
     }
 
     /// Returns the bus of the next SATA port, and adds a controller when the chipset's own has no free port.
@@ -584,13 +684,23 @@ impl Arguments {
         self.slot(format!("virtio-9p-pci,fsdev=share-{name},mount_tag={name}"));
     }
 
-    fn cd(&mut self, bus: &str, id: &str, medium: Option<(String, &PathBuf)>, bootindex: String) {
-        let drive = medium.map(|(drive, file)| {
-            let file = path(file);
-            self.option(
-                "-blockdev",
-                format!("driver=raw,node-name={drive},read-only=on,file.driver=file,file.filename={file}"),
-            );
+    fn cd(&mut self, bus: &str, id: &str, medium: Option<(String, &Medium)>, bootindex: String) {
+        let node = medium.and_then(|(drive, medium)| match medium {
+            Medium::Empty => None,
+            Medium::File(file) => {
+                let file = path(file);
+                let node = format!(
+                    "driver=raw,node-name={drive},read-only=on,file.driver=file,file.filename={file}"
+                );
+                Some((drive, node))
+            }
+            Medium::Exported { socket, overlay: _ } => {
+                let node = exported(&drive, socket);
+                Some((drive, node))
+            }
+        });
+        let drive = node.map(|(drive, node)| {
+            self.option("-blockdev", node);
             format!(",drive={drive}")
         });
         self.option("-device", format!("ide-cd,bus={bus},id={id}{}{bootindex}", drive.unwrap_or_default()));

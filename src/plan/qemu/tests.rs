@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use insta::assert_snapshot;
 
 use super::*;
+use crate::bmc::personality::Personality;
 use crate::config::Text;
-use crate::lab::{AccelChoice, Access, Isolation, Lab, MachineFault, QemuExtras, Start};
+use crate::lab::{AccelChoice, Access, Bmc, Isolation, Lab, MachineFault, QemuExtras, Start};
 use crate::name::{Bytes, IfName, LabName, Mac, NetworkName, NodeName};
 use crate::plan::tests::{facts, ovmf};
-use crate::plan::{BootTarget, LinkPlan, Medium, OrderBy, StartOptions};
+use crate::plan::{BmcPlan, BootTarget, HostNicPlan, LinkPlan, Medium, OrderBy, StartOptions};
 
 fn lab() -> Lab {
     Lab {
@@ -422,6 +423,50 @@ fn a_tpm_needs_swtpm() {
 }
 
 #[test]
+fn a_node_with_a_bmc_has_an_interface_to_it_on_either_chipset() {
+    let nic = HostNicPlan {
+        nic: NicName::new("bmc").unwrap(),
+        interface: IfName::new("bmc0").unwrap(),
+        mac: Mac([0x52, 0x54, 0, 0, 3, 10]),
+        address: None,
+        network: NetworkName::new("mgmt").unwrap(),
+        bridge: IfName::new("drmgmt").unwrap(),
+        port: IfName::new("cbmc").unwrap(),
+        alias: "a BMC".to_owned(),
+        mtu: 1500,
+    };
+    let bmc = BmcPlan {
+        nic,
+        address: "10.0.3.10/24".parse().unwrap(),
+        gateway: None,
+        dns: None,
+        domain: String::new(),
+        personality: Personality::default(),
+        user: "admin".to_owned(),
+        password: None,
+        ipmi: true,
+        redfish: None,
+    };
+    for machine in [Chipset::Q35, Chipset::Pc] {
+        let mut plan = plan(&Node { machine, ..node() }, &facts(), Accel::Tcg).unwrap();
+        let before = qemu_of(&plan).arguments(&plan, &StartOptions::default());
+        let slots = qemu_of(&plan).slots(&plan);
+        plan.bmc = Some(bmc.clone());
+        let arguments = qemu_of(&plan).arguments(&plan, &StartOptions::default());
+        let added: Vec<_> = arguments.iter().filter(|argument| !before.contains(argument)).collect();
+        assert_eq!(
+            added,
+            [
+                "socket,id=bmc,path=bmc.sock,server=on,wait=off",
+                "ipmi-bmc-extern,id=bmc0,chardev=bmc",
+                "isa-ipmi-kcs,bmc=bmc0"
+            ]
+        );
+        assert_eq!((arguments.len(), qemu_of(&plan).slots(&plan)), (before.len() + 6, slots));
+    }
+}
+
+#[test]
 fn a_nic_that_only_a_newer_qemu_has() {
     let igb = || Node { nics: vec![nic("lan", NicModel::Igb)], ..node() };
     assert_snapshot!(plan(&igb(), &facts(), Accel::Tcg).unwrap_err().to_string(), @r#"
@@ -561,7 +606,7 @@ fn sticks_and_cds_are_booted_in_the_order_of_the_lab_file() {
     ");
     let plan = plan(&node, &facts(), Accel::Tcg).unwrap();
     let qemu = qemu_of(&plan);
-    assert_eq!(format!("{:?}", qemu.sticks_at(&plan, &start)), r#"{DiskName("spare"): "disk2"}"#);
+    assert_eq!(format!("{:?}", qemu.sticks_at(&plan, &start)), r#"{DiskName("spare"): ["disk2"]}"#);
     let stick = serde_json::Value::Object(qemu.stick(&plan, &plan.disks[0], "stick1", None));
     assert_snapshot!(stick, @r#"{"driver":"usb-storage","bus":"usb.0","drive":"stick1","id":"disk-key","serial":"S-key","removable":true,"bootindex":2}"#);
     let old = Node { machine: Chipset::Pc, disks: Vec::new(), cds: vec![cd("a"), cd("b"), cd("c")], ..node };
@@ -587,4 +632,55 @@ fn a_nic_may_be_connected_to_a_socket_and_a_kernel_booted_directly() {
     -kernel /boot/vmlinuz
     -append console=ttyS0
     ");
+}
+
+#[test]
+fn a_node_with_a_bmc_has_drives_for_its_media() {
+    let bmc = Some(Bmc {
+        network: NetworkName::new("lan").unwrap(),
+        address: [10, 0, 2, 100].into(),
+        mac: Mac([2, 0, 0, 0, 0, 9]),
+        personality: Personality::default(),
+        user: "admin".to_owned(),
+        password: None,
+        ipmi: true,
+        redfish: None,
+    });
+    let node = Node { bmc, ..node() };
+    let added = |node: &Node| {
+        let without = check(&Node { bmc: None, ..node.clone() });
+        let with = check(node);
+        let lines: Vec<&str> =
+            with.lines().filter(|line| !without.lines().any(|other| other == *line)).collect();
+        lines.join("\n")
+    };
+    assert_snapshot!(added(&node), @"
+    -device qemu-xhci,id=usb,p2=15,p3=15
+    -device ide-cd,bus=ide.0,id=cd
+    ");
+    let exported = |overlay: Option<&str>| Medium::Exported {
+        socket: "media-0.sock".to_owned(),
+        overlay: overlay.map(PathBuf::from),
+    };
+    let [cd, usb] = ["cd", "usb"].map(|name| DiskName::new(name).unwrap());
+    let media = BTreeMap::from([(cd.clone(), exported(None)), (usb.clone(), exported(Some("usb-0.qcow2")))]);
+    let start = StartOptions { boot: Some(BootTarget::Usb), media, ..StartOptions::default() };
+    assert_snapshot!(check_start(&node, &start), @"
+    -device virtio-net-pci,netdev=net-lan,id=nic-lan,mac=52:54:00:82:43:51,bootindex=2
+    -blockdev driver=raw,node-name=disk0-image,read-only=on,file.driver=nbd,file.server.type=unix,file.server.path=media-0.sock
+    -blockdev driver=qcow2,node-name=disk0,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=usb-0.qcow2,backing=disk0-image
+    -device usb-storage,bus=usb.0,removable=on,drive=disk0,id=disk-usb,serial=virtual-media,bootindex=1
+    -blockdev driver=raw,node-name=cd0,read-only=on,file.driver=nbd,file.server.type=unix,file.server.path=media-0.sock
+    -device ide-cd,bus=ide.0,id=cd,drive=cd0
+    ");
+    let planned = plan(&node, &facts(), Accel::Tcg).unwrap();
+    let qemu = qemu_of(&planned);
+    assert_eq!(qemu.cd_nodes_at(&planned, &start), BTreeMap::from([(cd, "cd0".to_owned())]));
+    let nodes = vec!["disk0".to_owned(), "disk0-image".to_owned()];
+    assert_eq!(qemu.sticks_at(&planned, &start), BTreeMap::from([(usb, nodes)]));
+    assert_eq!(qemu.sticks_at(&planned, &StartOptions::default()), BTreeMap::new());
+    // The lab file has a stick of that name.
+    let taken = Node { disks: vec![disk("usb", Bus::Usb)], ..node };
+    let planned = plan(&taken, &facts(), Accel::Tcg).unwrap();
+    assert_eq!(qemu_of(&planned).bmc_stick.as_ref().unwrap().disk.as_str(), "usb2");
 }

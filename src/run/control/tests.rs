@@ -70,7 +70,7 @@ async fn the_router_answers_whoever_listens() {
     404 Not Found {"error":"there is no node `a`","hint":"`dryrack status` lists the nodes"}
     503 Service Unavailable {"error":"the lab is being taken down","hint":null}
     404 Not Found {"error":"there is no power action `off-and-on`","hint":"known actions: on, off, force-off, cycle, reset, nmi"}
-    422 Unprocessable Entity Failed to deserialize the JSON body into the target type: once: unknown variant `tape`, expected one of `network`, `disk`, `cd`, `usb`, `setup` at line 1 column 15
+    422 Unprocessable Entity Failed to deserialize the JSON body into the target type: once: unknown variant `tape`, expected one of `network`, `disk`, `cd`, `usb`, `setup`, `http` at line 1 column 15
     503 Service Unavailable {"error":"the lab is being taken down","hint":null}
     404 Not Found
     "#);

@@ -16,8 +16,8 @@ use crate::name::DiskName;
 use crate::node::file_system::FileSought;
 use crate::node::screen::ScreenReading;
 use crate::node::{
-    Attachment, Block, BootOverride, Capabilities, Device, DiskContents, InspectError, MediaCommand, Node,
-    Power, Work,
+    Attachment, Block, BootOverride, Capabilities, Device, DiskContents, FirmwareVariables, InspectError,
+    MediaCommand, Node, Power, Work,
 };
 use crate::observe::LabState;
 use crate::plan::{BootTarget, Step, Undo};
@@ -101,6 +101,7 @@ impl Node for FakeNode {
                 NodeCommand::Media(_)
                 | NodeCommand::Link { .. }
                 | NodeCommand::Keys(_)
+                | NodeCommand::Firmware(_)
                 | NodeCommand::Break => {
                     panic!("it has none")
                 }
@@ -111,6 +112,10 @@ impl Node for FakeNode {
 
     fn boot_override(&self) -> watch::Receiver<BootOverride> {
         watch::Sender::default().subscribe()
+    }
+
+    fn firmware_variables(&self) -> Work<'_, Option<FirmwareVariables>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn console(&self) -> Result<Attachment, NodeError> {

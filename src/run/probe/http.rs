@@ -4,16 +4,14 @@ use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, body::Incoming, header};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinSet;
 
 use super::{Answer, connect};
 use crate::event::Size;
 use crate::lab::HttpCheck;
 use crate::rpc::{Trusted, connect_to_server};
+use crate::run::http_connection::HttpConnection;
 use crate::system::host::EnteredNetwork;
 
 /// Maximum size of a body.
@@ -138,11 +136,8 @@ async fn send(
     request: Request<Full<Bytes>>,
 ) -> Result<HttpResponse, String> {
     let broken = |_| format!("port {port} does not speak HTTP");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    // Dropped with its set at the end of this function, as soon as the answer was read.
-    let mut driver = JoinSet::new();
-    driver.spawn(async move { drop(connection.await) });
-    let response = sender.send_request(request).await.map_err(|error| match error {
+    let mut connection = HttpConnection::over(stream).await.map_err(broken)?;
+    let response = connection.send(request).await.map_err(|error| match error {
         error if error.is_incomplete_message() => format!("port {port} closes the connection"),
         error if error.is_parse() => format!("port {port} does not speak HTTP"),
         _ => format!("port {port} breaks the connection"),

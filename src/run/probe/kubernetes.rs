@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use self::client::{Api, Reply, User};
-use super::{Answer, Shared, dns, network_of};
+use super::{Answer, Shared, network_of};
 use crate::event::RunTime;
 use crate::kubernetes::kubeconfig::{Kubeconfig, Server};
 use crate::kubernetes::objects::{
@@ -29,6 +29,7 @@ use crate::kubernetes::objects::{
 use crate::kubernetes::readiness::{Link, Missing, Wanted, WantedNode, judge};
 use crate::lab::{Check, KubeconfigSource, KubernetesCheck, ProbedCheck};
 use crate::name::{ExpectName, LabName, NodeName};
+use crate::run::dns;
 use crate::run::no_kubeconfig::NoKubeconfig;
 
 /// How long one answer may take: an API server that just started is slow.

@@ -39,14 +39,14 @@ const NOT_FOUND: u8 = 127;
 
 /// Runs a program in the namespaces of a run and returns its exit status.
 ///
-/// It inherits terminal, environment (with [`RUN`] and `variable`) and working directory, and dies with the lab and with this process. Blocks until
+/// It inherits terminal, environment (with [`RUN`] and `variables`) and working directory, and dies with the lab and with this process. Blocks until
 /// it has exited; meanwhile only the program gets the terminal's interrupts.
 pub fn run_inside(
     run_dir: &Path,
     argv: &[OsString],
-    variable: Option<(&'static str, PathBuf)>,
+    variables: &[(&'static str, PathBuf)],
 ) -> Result<ExitStatus, NamespaceError> {
-    run(run_dir, None, argv, variable)
+    run(run_dir, None, argv, variables)
 }
 
 /// Runs a program on a host of a run, as its root, and returns its exit status. Otherwise as [`run_inside`].
@@ -54,23 +54,23 @@ pub fn run_on_host(
     run_dir: &Path,
     host: &NodeName,
     argv: &[OsString],
-    variable: Option<(&'static str, PathBuf)>,
+    variables: &[(&'static str, PathBuf)],
 ) -> Result<ExitStatus, NamespaceError> {
-    run(run_dir, Some(host), argv, variable)
+    run(run_dir, Some(host), argv, variables)
 }
 
 fn run(
     run_dir: &Path,
     host: Option<&NodeName>,
     argv: &[OsString],
-    variable: Option<(&'static str, PathBuf)>,
+    variables: &[(&'static str, PathBuf)],
 ) -> Result<ExitStatus, NamespaceError> {
     let ids = NamespaceIds::read(run_dir)?;
     if !ids.is_alive() {
         return Err(NamespaceError::plain("the lab is not up").with_hint("start it with `dryrack up`"));
     }
     if host.is_none() && (ids.isolation == Isolation::None || ids.contain_us()) {
-        return run_here(run_dir, argv, variable);
+        return run_here(run_dir, argv, variables);
     }
     sys::ignore_interrupts();
     let (reported, report) = pipe()?;
@@ -78,7 +78,7 @@ fn run(
     let mut join = command(OURSELVES);
     join.arg0("dryrack").arg("@join").arg(std::path::absolute(run_dir).map_err(failed(what))?);
     join.arg(host.map_or("", NodeName::as_str)).args(argv);
-    join.env(RUN, run_dir).envs(variable);
+    join.env(RUN, run_dir).envs(variables.iter().cloned());
     let setup = ChildSetup { dies_with_thread: true, fds: vec![(REPORT, report)], ..ChildSetup::default() };
     let started = sys::set_up_child(&mut join, setup).and_then(|()| join.spawn());
     let mut child = started.map_err(failed(what))?;
@@ -96,7 +96,7 @@ fn run(
 pub fn run_here(
     run_dir: &Path,
     argv: &[OsString],
-    variable: Option<(&'static str, PathBuf)>,
+    variables: &[(&'static str, PathBuf)],
 ) -> Result<ExitStatus, NamespaceError> {
     let [program, args @ ..] = argv else { return Err(NamespaceError::plain("no program given")) };
     sys::ignore_interrupts();
@@ -104,7 +104,7 @@ pub fn run_here(
     child.args(args);
     sys::set_up_child(&mut child, ChildSetup { interruptible: true, ..ChildSetup::default() })
         .map_err(failed("cannot prepare the program"))?;
-    child.env(RUN, run_dir).envs(variable);
+    child.env(RUN, run_dir).envs(variables.iter().cloned());
     child.status().map_err(failed(format!("cannot run `{}`", program.display())))
 }
 

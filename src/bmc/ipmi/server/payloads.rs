@@ -88,7 +88,7 @@ pub(super) fn activate(
                 retry_interval: terms.retry_interval,
                 buffer: sizes.buffer,
             };
-            *line = Some(Line { session, end: BmcEnd::new(now, rules) });
+            *line = Some(Line { session, end: BmcEnd::new(now, settings.sol_order, rules) });
         }
     }
     let mut answer = vec![0; 4];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::privilege::Privilege;
+use super::super::sol::bmc::SolOrder;
 use super::super::suite::{Cipher, Suite};
 
 /// What Open Session answers when the console asks for the highest privilege.
@@ -66,6 +67,8 @@ pub struct Settings {
     pub commands_per_session: Option<u32>,
     /// Serial over LAN; `None` for a BMC without.
     pub sol: Option<SolSizes>,
+    /// Which packets of Serial over LAN are taken.
+    pub sol_order: SolOrder,
     /// The UDP port that clients use, which Serial over LAN reports: ipmitool leaves when it differs.
     pub outside_port: u16,
     /// How many logins may be under way per source address.
@@ -97,6 +100,7 @@ impl Settings {
             first_sequence: 1,
             commands_per_session: None,
             sol: Some(SolSizes { inbound: 255, outbound: 255, buffer: 4 << 20 }),
+            sol_order: SolOrder::Any,
             outside_port,
             half_open_per_source: 8,
             half_open: 64,

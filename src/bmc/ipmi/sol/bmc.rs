@@ -11,6 +11,15 @@ pub use super::sender::Rules;
 /// Clients take the first packet after their Activate Payload for its answer, and networks reorder packets.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// Which packets of the console are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SolOrder {
+    /// Those with another sequence number than the last one.
+    Any,
+    /// Those with the sequence number after the last one, as faulty BMCs do; others are dropped.
+    Next,
+}
+
 /// What a packet of the console brought.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Heard {
@@ -26,6 +35,7 @@ pub struct Heard {
 #[derive(Debug)]
 pub struct BmcEnd {
     sender: Sender,
+    order: SolOrder,
     /// The last sequence number that was accepted, and how many characters.
     last: Option<(u8, u8)>,
     /// The session sequence number of the newest packet; older ones were overtaken.
@@ -36,8 +46,8 @@ pub struct BmcEnd {
 
 impl BmcEnd {
     /// Starts when the answer to Activate Payload is sent.
-    pub fn new(now: Duration, rules: Rules) -> Self {
-        Self { sender: Sender::new(rules, now + SETTLE), last: None, newest: None, overrun: false }
+    pub fn new(now: Duration, order: SolOrder, rules: Rules) -> Self {
+        Self { sender: Sender::new(rules, now + SETTLE), order, last: None, newest: None, overrun: false }
     }
 
     /// Returns how many characters of output may come before some are lost.
@@ -72,6 +82,7 @@ impl BmcEnd {
             (sequence, Some((last, accepted))) if sequence == last => {
                 heard.reply = Some(acknowledgement::<Status>(sequence, accepted));
             }
+            (sequence, Some((last, _))) if self.order == SolOrder::Next && sequence != last % 15 + 1 => {}
             (sequence, _) => {
                 let accepted = packet.characters.len() as u8;
                 heard.send_break = packet.flags.send_break;

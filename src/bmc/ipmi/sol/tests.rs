@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bmc::{BmcEnd, Heard, Rules};
+use super::bmc::{BmcEnd, Heard, Rules, SolOrder};
 use super::console::{ConsoleEnd, Lost};
 
 const RULES: Rules = Rules {
@@ -20,7 +20,7 @@ fn at(milliseconds: u64) -> Duration {
 
 /// An end of a BMC that a console has talked to, so that it may send at once.
 fn bmc() -> BmcEnd {
-    let mut end = BmcEnd::new(at(0), RULES);
+    let mut end = BmcEnd::new(at(0), SolOrder::Any, RULES);
     assert_eq!(end.receive(at(0), 1, &[0, 0, 0, 0]), Heard::default());
     end
 }
@@ -31,7 +31,7 @@ fn packet(head: [u8; 4], characters: &[u8]) -> Option<Vec<u8>> {
 
 #[test]
 fn nothing_is_sent_right_behind_the_answer_to_activate() {
-    let mut end = BmcEnd::new(at(1000), RULES);
+    let mut end = BmcEnd::new(at(1000), SolOrder::Any, RULES);
     end.output(at(1000), b"12345678");
     assert_eq!(end.poll(at(1049)), None);
     assert_eq!(end.due(), Some(at(1050)));
@@ -160,4 +160,15 @@ fn a_silent_bmc_is_noticed_when_typing() {
         assert_eq!(end.poll(at(time)), Ok(packet([1, 0, 0, 0], b"12345678")));
     }
     assert_eq!(end.poll(at(300)), Err(Lost));
+}
+
+#[test]
+fn a_strict_bmc_drops_packets_out_of_sequence() {
+    let mut end = BmcEnd::new(at(0), SolOrder::Next, RULES);
+    assert_eq!(end.receive(at(0), 1, &[14, 0, 0, 0, b'a']).typed, b"a");
+    assert_eq!(end.receive(at(1), 2, &[1, 0, 0, 0, b'b']), Heard::default(), "15 comes first");
+    assert_eq!(end.receive(at(2), 3, &[15, 0, 0, 0, b'c']).typed, b"c");
+    assert_eq!(end.receive(at(3), 4, &[1, 0, 0, 0, b'd']).typed, b"d");
+    let again = end.receive(at(4), 5, &[1, 0, 0, 0, b'd']);
+    assert!(again.typed.is_empty() && again.reply.is_some(), "a repetition is acknowledged");
 }

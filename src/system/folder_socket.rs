@@ -14,14 +14,14 @@ fn open(folder: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Listens on a socket in a folder, replacing an existing socket.
-pub(super) fn listen(folder: &Path, name: &str) -> io::Result<UnixListener> {
+pub(crate) fn listen(folder: &Path, name: &str) -> io::Result<UnixListener> {
     let listener = bind(folder, name)?;
     listener.set_nonblocking(true)?;
     UnixListener::from_std(listener)
 }
 
 /// Makes a listening socket in a folder for another program, replacing an existing socket.
-pub(super) fn bind(folder: &Path, name: &str) -> io::Result<std::os::unix::net::UnixListener> {
+pub(crate) fn bind(folder: &Path, name: &str) -> io::Result<std::os::unix::net::UnixListener> {
     match std::fs::remove_file(folder.join(name)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -31,7 +31,7 @@ pub(super) fn bind(folder: &Path, name: &str) -> io::Result<std::os::unix::net::
 }
 
 /// Connects to a socket in a folder.
-pub(super) async fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
+pub(crate) async fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
     let folder = open(folder)?;
     UnixStream::connect(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd())).await
 }
