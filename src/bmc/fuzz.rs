@@ -19,7 +19,8 @@ use crate::name::Mac;
 /// The longest answer that fits in a session of any client.
 const LONGEST: usize = 255;
 
-pub(super) fn bmc() -> Bmc {
+/// Returns a BMC whose machine was never on.
+pub(crate) fn bmc() -> Bmc {
     let identity = Identity {
         node: "a".to_owned(),
         manufacturer: "Dryrack".to_owned(),

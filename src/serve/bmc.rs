@@ -448,3 +448,6 @@ impl Controller<'_> {
         self.orders.send(order).ok();
     }
 }
+
+#[cfg(test)]
+mod tests;
