@@ -173,6 +173,13 @@ pub fn slug(text: &str) -> String {
     mapped[..mapped.len().min(LONGEST)].trim_end_matches('-').to_owned()
 }
 
+/// Tells whether a path, without its first slash, can be that of a file that a lab serves: clients request it as it is
+/// written.
+pub fn is_served_path(path: &str) -> bool {
+    let plain = |c: char| c.is_ascii_graphic() && !"?#\\%".contains(c);
+    path.chars().all(plain) && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
 /// A 48-bit MAC address, written `52:54:00:12:34:56`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);

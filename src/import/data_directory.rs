@@ -8,6 +8,7 @@ use super::files::{Files, PathKind};
 use super::setup::{Asset, Machine, Matchbox, Network, Nic, Program, Server, Serves, Setup, Sourced};
 use crate::diag::{Code, Diagnostic, Sources};
 use crate::matchbox::ignition::json;
+use crate::name::is_served_path;
 
 /// Where matchbox has its data.
 const DATA: &str = "/var/lib/matchbox";
@@ -116,11 +117,8 @@ pub(super) fn understand(document: &mut Document, path: &Path, files: &dyn Files
                 continue;
             };
             let asset = asset.split(['?', '#']).next().unwrap_or_default();
-            if asset.is_empty()
-                || asset
-                    .split('/')
-                    .any(|part| part.is_empty() || part == ".." || part.contains(char::is_whitespace))
-            {
+            // A lab file cannot name another, and no client requests it as it is.
+            if !is_served_path(asset) {
                 continue;
             }
             if files.kind(&path.join("assets").join(asset)) != Some(PathKind::File) {

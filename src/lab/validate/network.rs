@@ -11,7 +11,7 @@ use super::{Check, names};
 use crate::config::{Field, Keyed, Located, RawDhcpServer, RawDns, RawNetwork, RawUpstream, Text};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::lab::{Dns, FileRef, Isolation, Network, Upstream};
-use crate::name::{IfName, Mac, NetworkName};
+use crate::name::{IfName, Mac, NetworkName, is_served_path};
 
 /// More than one host can run.
 const MOST_NETWORKS: usize = 250;
@@ -236,9 +236,7 @@ impl Check<'_> {
         let mut files = BTreeMap::new();
         for (key, source) in &raw.entries {
             let path = key.value.strip_prefix('/').unwrap_or(&key.value);
-            let plain = |c: char| c.is_ascii_graphic() && !"?#\\%".contains(c);
-            let parts = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-            if !parts || !path.chars().all(plain) {
+            if !is_served_path(path) {
                 let what = format!("`{}` is not the path of a file", key.value);
                 self.report(
                     crate::config::malformed(key.span.clone(), what)

@@ -196,12 +196,13 @@ impl<'a> Case<'a> {
     }
 
     fn bootp(self) -> Decision {
-        let stranger = self.server.reserved_for_stranger(self.request.mac);
-        let reserved = self.host.and_then(|host| host.plan.address).or(stranger);
-        let Some(address) = reserved else {
-            return self.ignore("BOOTP clients need a reservation");
+        // Such an answer has no end, so an address of the pool is never one.
+        let (address, rule) = match self.reserved() {
+            Some(Ok(reserved)) => reserved,
+            Some(Err(why)) => return self.ignore(why),
+            None => return self.ignore("BOOTP clients need a reservation"),
         };
-        let mut decision = self.give(MessageType::Inform, address, Change::None, "reserved");
+        let mut decision = self.give(MessageType::Inform, address, Change::None, rule);
         if let Some(reply) = &mut decision.reply {
             reply.kind = None;
         }
@@ -258,6 +259,31 @@ impl<'a> Case<'a> {
 
     /// Returns the address for the client, and the rule that decided.
     fn address(&self, wanted: Option<Ipv4Addr>) -> Result<(Ipv4Addr, &'static str), &'static str> {
+        let &Self { server, state, request, now, ref lessee, host, .. } = self;
+        let instead = match self.reserved() {
+            Some(Ok(reserved)) => return Ok(reserved),
+            Some(Err(why)) => Some(why),
+            None => None,
+        };
+        if !server.has_pool() {
+            return Err(instead.unwrap_or(match host {
+                Some(_) => "no address for this node, and no pool",
+                None => "unknown MAC address, and no pool",
+            }));
+        }
+        let usable = |address: &Ipv4Addr| state.is_free_for(*address, lessee, now);
+        let inherited = || state.inherited_by(lessee).filter(usable);
+        let held = state.of(lessee).filter(usable).or_else(inherited);
+        let requested = || wanted.filter(usable);
+        // Nodes of the lab boot even if unknown clients have exhausted the pool.
+        let before_strangers =
+            || host.and_then(|_| state.oldest_offer(|mac| !server.is_of_a_node(mac) && mac != request.mac));
+        let address = held.or_else(requested).or_else(|| state.next_free(now)).or_else(before_strangers);
+        address.map(|address| (address, instead.unwrap_or("pool"))).ok_or("pool exhausted")
+    }
+
+    /// Returns the address that is reserved for the client and the rule, or why it does not get it.
+    fn reserved(&self) -> Option<Result<(Ipv4Addr, &'static str), &'static str>> {
         let &Self { server, state, request, now, ref lessee, host, known_by, .. } = self;
         let set_aside = |address| {
             let lease = state.lease(address).filter(|lease| lease.until > now);
@@ -274,46 +300,30 @@ impl<'a> Case<'a> {
                 Holder::InUse => false,
             })
         };
-        let mut instead = None;
         if let Some((host, address)) = host.and_then(|host| Some((host, host.plan.address?))) {
-            if set_aside(address) {
-                instead = Some("address conflict on the reserved address");
+            return Some(if set_aside(address) {
+                Err("address conflict on the reserved address")
             } else if taken(address) {
-                instead = Some("another client uses the address of this NIC");
+                Err("another client uses the address of this NIC")
             } else if !server.is_reserved_for(host, lessee) {
-                instead = Some("the address of this NIC is for another client id");
+                Err("the address of this NIC is for another client id")
             } else {
                 let rule = match known_by {
                     KnownBy::Mac => "reserved",
                     KnownBy::ClientId => "reserved by client id",
                     KnownBy::Uuid => "reserved by UUID",
                 };
-                return Ok((address, rule));
-            }
-        } else if let Some(address) = server.reserved_for_stranger(request.mac) {
-            if set_aside(address) {
-                instead = Some("address conflict on the reserved address");
-            } else if taken(address) {
-                instead = Some("another client uses the reserved address");
-            } else {
-                return Ok((address, "reserved"));
-            }
+                Ok((address, rule))
+            });
         }
-        if !server.has_pool() {
-            return Err(instead.unwrap_or(match host {
-                Some(_) => "no address for this node, and no pool",
-                None => "unknown MAC address, and no pool",
-            }));
-        }
-        let usable = |address: &Ipv4Addr| state.is_free_for(*address, lessee, now);
-        let inherited = || state.inherited_by(lessee).filter(usable);
-        let held = state.of(lessee).filter(usable).or_else(inherited);
-        let requested = || wanted.filter(usable);
-        // Nodes of the lab boot even if unknown clients have exhausted the pool.
-        let before_strangers =
-            || host.and_then(|_| state.oldest_offer(|mac| !server.is_of_a_node(mac) && mac != request.mac));
-        let address = held.or_else(requested).or_else(|| state.next_free(now)).or_else(before_strangers);
-        address.map(|address| (address, instead.unwrap_or("pool"))).ok_or("pool exhausted")
+        let address = server.reserved_for_stranger(request.mac)?;
+        Some(if set_aside(address) {
+            Err("address conflict on the reserved address")
+        } else if taken(address) {
+            Err("another client uses the reserved address")
+        } else {
+            Ok((address, "reserved"))
+        })
     }
 
     /// Tells whether the client has leased an address.

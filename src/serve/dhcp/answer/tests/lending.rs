@@ -373,6 +373,18 @@ fn the_client_id_of_a_nic_says_who_its_address_is_for() {
 }
 
 #[test]
+fn bootp_is_refused_an_address_that_another_client_uses() {
+    let mut plan = plan();
+    plan.hosts[0].client_id = Some(crate::lab::options::Octets(b"host".to_vec()));
+    let mut handler = TestServer::of(&plan);
+    let other = Mac([2, 0, 0, 0, 1, 6]);
+    assert_eq!(lease(&mut handler, other, b"\0host", false), "10.0.0.11", "another NIC of the same system");
+    insta::assert_snapshot!(handler.line(&bootp(FAST)), @"- [os: another client uses the address of this NIC]");
+    handler.now += Duration::from_secs(86_400);
+    assert!(handler.line(&bootp(FAST)).starts_with("bootp 10.0.0.11"));
+}
+
+#[test]
 fn two_machines_with_one_uuid_have_two_addresses() {
     let mut handler = TestServer::of(&plan());
     let uuid = [&[0][..], &plan().hosts[0].uuid.into_bytes()].concat();
