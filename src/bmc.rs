@@ -134,6 +134,8 @@ pub struct Bmc {
     /// What is different about its IPMI.
     traits: Ipmi,
     faults: Faults,
+    /// Users whose sessions of IPMI are to be ended.
+    ended: Vec<u8>,
     /// Power commands of a slow BMC, and when they have their effect.
     slow: VecDeque<(Duration, Slow)>,
 }
@@ -168,6 +170,7 @@ impl Bmc {
             orders: Vec::new(),
             traits: Personality::default().traits().ipmi,
             faults: Faults::default(),
+            ended: Vec::new(),
             slow: VecDeque::new(),
         }
     }
@@ -219,7 +222,7 @@ impl Bmc {
 
     /// Takes a power command. It is executed at once, unless the BMC is slow.
     pub fn control(&mut self, now: Now, control: Control, cause: RestartCause) -> Result<(), IsOff> {
-        if let Some(delay) = self.faults.power_delay() {
+        if let Some(delay) = self.slowness() {
             // A command that is refused is refused at once.
             self.power.clone().control(now.up, control, cause)?;
             self.delay(now.up, delay, Slow::Control(control, cause));
@@ -228,16 +231,38 @@ impl Bmc {
         self.execute(self.faults.clock(now), control, cause)
     }
 
+    /// Returns how much later a power command has its effect. None overtakes those that wait.
+    fn slowness(&self) -> Option<Duration> {
+        self.faults.power_delay().or((!self.slow.is_empty()).then_some(Duration::ZERO))
+    }
+
     fn delay(&mut self, now: Duration, delay: Duration, command: Slow) {
-        self.boot.controlled(now);
+        let last = self.slow.back().map_or(Duration::ZERO, |(due, _)| *due);
+        let due = (now + delay).max(last);
+        // The flags wait for the command.
+        self.boot.controlled(due);
         if self.slow.len() < WAITING {
-            self.slow.push_back((now + delay, command));
+            self.slow.push_back((due, command));
         }
     }
 
     /// Executes a power command.
     fn execute(&mut self, now: Now, control: Control, cause: RestartCause) -> Result<(), IsOff> {
         let was_on = self.power.is_on();
+        let starts = match control {
+            Control::On => !was_on,
+            Control::Cycle | Control::Reset => was_on,
+            Control::Off | Control::Soft | Control::Nmi => false,
+        };
+        // The variables of a firmware cannot be written while it runs.
+        let control = match control {
+            Control::Reset if starts && self.apply(now) => Control::Cycle,
+            Control::On | Control::Cycle if starts => {
+                self.apply(now);
+                control
+            }
+            control => control,
+        };
         let order = self.power.control(now.up, control, cause)?;
         self.boot.controlled(now.up);
         if control != Control::Nmi {
@@ -246,13 +271,7 @@ impl Bmc {
         if was_on && !self.power.is_on() {
             self.went_off(now);
         }
-        if let Some(control) = order {
-            let has_changes =
-                matches!(control, Control::On | Control::Cycle | Control::Reset) && self.apply(now);
-            // The variables of a firmware cannot be written while it runs.
-            let control = if has_changes && control == Control::Reset { Control::Cycle } else { control };
-            self.orders.push(Order::Power(control));
-        }
+        self.orders.extend(order.map(Order::Power));
         Ok(())
     }
 
@@ -261,7 +280,7 @@ impl Bmc {
         if !self.power.is_on() {
             return Err(IsOff);
         }
-        if let Some(delay) = self.faults.power_delay() {
+        if let Some(delay) = self.slowness() {
             self.delay(now.up, delay, Slow::RestartGracefully);
             return Ok(());
         }
@@ -364,13 +383,18 @@ impl Bmc {
         let was_on = self.power.is_on();
         let boots = self.power.happened(now.up, happening);
         if was_on && !self.power.is_on() {
-            self.went_off(now);
             if self.restarts.take().is_some_and(|until| now.up < until) {
+                // This off is a part of a restart.
+                self.ended_boot(now);
                 // An off machine can always be powered on.
                 self.execute(now, Control::On, RestartCause::Command).ok();
+            } else {
+                self.went_off(now);
             }
         }
         if boots {
+            // Its system has restarted in its own way.
+            self.restarts = None;
             self.redfish.booted = Some(now.up);
             let cause = self.power.restart_cause();
             if let Happening::Reset { .. } = happening {
@@ -390,27 +414,32 @@ impl Bmc {
                 (self.over, self.is_lost) = (None, false);
                 self.boot.overtaken();
             }
-            // Settings come into force with any start, and the variables of a firmware cannot be written while it runs.
-            if matches!(happening, Happening::Reset { .. }) && self.apply(now) {
-                self.execute(now, Control::Cycle, RestartCause::Soft).ok();
+            // Settings come into force with any start. One that was not ordered here knew nothing of them, and the
+            // variables of a firmware cannot be written while it runs.
+            let was_ordered = matches!(cause, RestartCause::Command | RestartCause::Watchdog);
+            if !was_ordered && self.apply(now) {
+                self.execute(now, Control::Cycle, cause).ok();
             }
         }
     }
 
     /// Learns that a slot of virtual media is empty.
-    pub fn emptied(&mut self, slot: Slot) {
+    pub fn emptied(&mut self, now: Now, slot: Slot) {
         // A reservation stays: it is for an image that comes.
         if self.media.get(slot).is_some() {
             self.media.eject(slot);
+            redfish::medium_changed(self, now, slot);
         }
     }
 
     /// Learns that a slot of virtual media has an image, by whomever it was inserted.
-    pub fn inserted(&mut self, slot: Slot, url: String) {
-        if self.media.get(slot).is_none() {
-            let image =
-                Image { url, credentials: None, verifies_certificate: true, is_write_protected: true };
+    pub fn inserted(&mut self, now: Now, slot: Slot, url: String) {
+        // One that was inserted here is known with all that was said of it.
+        if self.media.get(slot).is_none_or(|image| image.url != url) {
+            let is_write_protected = slot == Slot::Cd;
+            let image = Image { url, credentials: None, verifies_certificate: true, is_write_protected };
             self.media.put(slot, image);
+            redfish::medium_changed(self, now, slot);
         }
     }
 
@@ -437,9 +466,13 @@ impl Bmc {
         self.power.failed(now.up);
     }
 
-    fn went_off(&mut self, now: Now) {
+    fn ended_boot(&mut self, now: Now) {
         self.watchdog.stop();
         self.log.add(now.unix, Logged::PowerOff);
+    }
+
+    fn went_off(&mut self, now: Now) {
+        self.ended_boot(now);
         let is_void = self.traits.flags_when_off == FlagsWhenOff::Void;
         if is_void && self.over.is_some_and(|over| !over.is_persistent) {
             self.boot.overtaken();
@@ -478,6 +511,11 @@ impl Bmc {
         self.interface.tick(now);
         let slow = self.slow.front().map(|(due, _)| *due);
         [self.boot.ends(), self.watchdog.ends(), self.interface.ends(), slow].into_iter().flatten().min()
+    }
+
+    /// Takes the users whose sessions of IPMI are to be ended: those who are gone, or may not do any more what they could.
+    pub fn take_ended(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.ended)
     }
 
     /// Takes the orders that are due.

@@ -1214,6 +1214,11 @@ memory = "1GiB"
 profile = "tiny"
 nic.lan = {}
 bmc = { address = "10.0.3.12", user = "root", password = { env = "BMC_PASSWORD" } }
+
+[node.c]
+profile = "tiny"
+nic.lan = {}
+bmc = { address = "10.0.3.13", ipmi = false, personality = "openbmc" }
 "#;
     let racked = home.lab("racked", text);
     let bare = home.lab("bare", "dryrack = 1\nname = \"bare\"\nnetwork.lan.address = \"10.0.2.1/24\"\nnode.a.disk.root = { size = \"1GiB\" }\nnode.a.boot = [\"disk\"]\n");
@@ -1222,10 +1227,12 @@ bmc = { address = "10.0.3.12", user = "root", password = { env = "BMC_PASSWORD" 
     node,bmc,port,redfish,user,mac,firmware,cpus,memory-mib
     a,10.0.3.10,623,https://10.0.3.10/redfish/v1/Systems/1,"admin",52:54:00:b2:2c:6b,bios,1,512
     b,10.0.3.12,623,https://10.0.3.12/redfish/v1/Systems/1,"root",52:54:00:ee:d7:91,uefi,1,1024
+    c,10.0.3.13,,https://10.0.3.13/redfish/v1/Systems/system,"admin",52:54:00:df:50:3a,bios,1,512
     "#);
     assert_snapshot!(list("baremetalhost"), @r#"
     # kubectl create secret generic a-bmc --from-literal=username='admin' --from-literal=password="$(cat "$DRYRACK_BMC_PASSWORD_FILE")"
     # kubectl create secret generic b-bmc --from-literal=username='root' --from-literal=password="$BMC_PASSWORD"
+    # kubectl create secret generic c-bmc --from-literal=username='admin' --from-literal=password="$(cat "$DRYRACK_BMC_PASSWORD_FILE")"
     apiVersion: metal3.io/v1alpha1
     kind: BareMetalHost
     metadata:
@@ -1251,6 +1258,19 @@ bmc = { address = "10.0.3.12", user = "root", password = { env = "BMC_PASSWORD" 
         address: redfish-virtualmedia+https://10.0.3.12/redfish/v1/Systems/1
         disableCertificateVerification: true
         credentialsName: b-bmc
+    ---
+    apiVersion: metal3.io/v1alpha1
+    kind: BareMetalHost
+    metadata:
+      name: c
+    spec:
+      online: false
+      bootMACAddress: "52:54:00:df:50:3a"
+      bootMode: legacy
+      bmc:
+        address: redfish+https://10.0.3.13/redfish/v1/Systems/system
+        disableCertificateVerification: true
+        credentialsName: c-bmc
     "#);
     assert_snapshot!(list("maas"), @r#"
     maas "$PROFILE" machines create hostname=a architecture=amd64 \
@@ -1265,10 +1285,16 @@ bmc = { address = "10.0.3.12", user = "root", password = { env = "BMC_PASSWORD" 
       power_parameters_cipher_suite_id=17 power_parameters_power_address=10.0.3.12 \
       power_parameters_power_user='root' \
       power_parameters_power_pass="$BMC_PASSWORD"
+    maas "$PROFILE" machines create hostname=c architecture=amd64 \
+      mac_addresses=52:54:00:df:50:3a \
+      power_type=redfish power_parameters_power_address=10.0.3.13 power_parameters_node_id=system \
+      power_parameters_power_user='admin' \
+      power_parameters_power_pass="$(cat "$DRYRACK_BMC_PASSWORD_FILE")"
     "#);
     assert_snapshot!(list("tinkerbell"), @r#"
     # kubectl create secret generic a-bmc --from-literal=username='admin' --from-literal=password="$(cat "$DRYRACK_BMC_PASSWORD_FILE")"
     # kubectl create secret generic b-bmc --from-literal=username='root' --from-literal=password="$BMC_PASSWORD"
+    # kubectl create secret generic c-bmc --from-literal=username='admin' --from-literal=password="$(cat "$DRYRACK_BMC_PASSWORD_FILE")"
     apiVersion: bmc.tinkerbell.org/v1alpha1
     kind: Machine
     metadata:
@@ -1302,6 +1328,22 @@ bmc = { address = "10.0.3.12", user = "root", password = { env = "BMC_PASSWORD" 
         providerOptions:
           ipmitool:
             cipherSuite: "17"
+          redfish:
+            port: 443
+    ---
+    apiVersion: bmc.tinkerbell.org/v1alpha1
+    kind: Machine
+    metadata:
+      name: c
+    spec:
+      connection:
+        host: 10.0.3.13
+        port: 623
+        insecureTLS: true
+        authSecretRef:
+          name: c-bmc
+          namespace: default
+        providerOptions:
           redfish:
             port: 443
     "#);

@@ -167,7 +167,7 @@ fn a_machine_boots_from_urls() {
         let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
         assert!(!folder.exists() || up.left(&name).is_empty(), "{:?}", up.left(&name));
     }
-    up.0.assert_clean(BOOT, "the lab is down");
+    up.0.assert_clean(Duration::from_secs(2), "the lab is down");
 }
 
 fn refuses(up: &Up, iso: &str) {

@@ -1,6 +1,6 @@
 //! Redfish of virtual BMCs with clients of others, unmodified: sushy, redfishtool, curl, pyghmi, and validators.
 //!
-//! Each client has a lab of its own and a transcript in `tests/redfish/`, which `DRYRACK_BLESS=1` writes. `ci/setup`
+//! Each client has a lab of its own, and most have a transcript in `tests/redfish/`, which `DRYRACK_BLESS=1` writes. `ci/setup`
 //! installs the clients in the versions of `ci/redfish-clients.txt`.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]

@@ -1,6 +1,6 @@
 //! The commands of IPMI, answered from the state of a BMC.
 //!
-//! The session was checked before.
+//! Over LAN the session was checked before; the system of the machine needs none.
 
 mod app;
 mod chassis;

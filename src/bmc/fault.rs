@@ -109,9 +109,8 @@ impl Faults {
 }
 
 impl Bmc {
-    /// Learns all that is wrong with it from now on. Returns the users who are gone, whose sessions of IPMI are to be
-    /// ended; the server of IPMI is to be given [`Bmc::ipmi_settings`] then.
-    pub fn set_faults(&mut self, faults: Vec<Fault>) -> Vec<u8> {
+    /// Learns all that is wrong with it from now on. The server of IPMI is to be given [`Bmc::ipmi_settings`] then.
+    pub fn set_faults(&mut self, faults: Vec<Fault>) {
         self.faults.standing = faults;
         self.redfish.settings.busy = self.faults.find(|fault| match fault {
             Fault::Busy(time) => Some(u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(1)),
@@ -122,7 +121,7 @@ impl Bmc {
             _ => None,
         });
         self.remember();
-        self.forget()
+        self.forget();
     }
 
     /// Gives back the users whom no fault forgets any more, unless somebody else has their place or name.
@@ -140,8 +139,7 @@ impl Bmc {
     }
 
     /// Forgets users once; who is created again under the same name stays.
-    fn forget(&mut self) -> Vec<u8> {
-        let mut gone = Vec::new();
+    fn forget(&mut self) {
         for fault in &self.faults.standing {
             let Fault::ForgetsUser(name) = fault else { continue };
             let Some((id, user)) = self.users.named(name.as_bytes()) else { continue };
@@ -151,9 +149,8 @@ impl Bmc {
             self.faults.forgotten.insert(name.clone(), (id, user.clone()));
             self.users.remove(id);
             self.redfish.sessions.close_of(id);
-            gone.push(id);
+            self.ended.push(id);
         }
-        gone
     }
 
     /// Returns the settings for the server of IPMI that clients reach at this UDP port.

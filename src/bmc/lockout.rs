@@ -19,7 +19,8 @@ pub struct Lockout {
 struct Count {
     wrong: u32,
     last: Duration,
-    locked: Option<Duration>,
+    /// Until when the user is locked out; the rule of then counts.
+    until: Option<Duration>,
 }
 
 impl Default for Lockout {
@@ -31,15 +32,12 @@ impl Default for Lockout {
 impl Lockout {
     /// Returns whether a user is locked out.
     pub fn is_locked(&self, now: Duration, user: u8) -> bool {
-        let locked = self.counts.get(&user).and_then(|count| count.locked);
-        locked.is_some_and(|since| {
-            self.duration == 0 || now.saturating_sub(since) < Duration::from_secs(self.duration.into())
-        })
+        self.counts.get(&user).and_then(|count| count.until).is_some_and(|until| now < until)
     }
 
     /// Counts a wrong password.
     pub fn failed(&mut self, now: Duration, user: u8) {
-        let fresh = Count { wrong: 0, last: now, locked: None };
+        let fresh = Count { wrong: 0, last: now, until: None };
         let count = self.counts.entry(user).or_insert(fresh);
         if now.saturating_sub(count.last) >= Duration::from_secs(self.reset_after.into()) {
             *count = fresh;
@@ -47,7 +45,11 @@ impl Lockout {
         count.wrong = count.wrong.saturating_add(1);
         count.last = now;
         if self.threshold > 0 && count.wrong >= self.threshold {
-            (count.locked, count.wrong) = (Some(now), 0);
+            let until = match self.duration {
+                0 => Duration::MAX,
+                seconds => now + Duration::from_secs(seconds.into()),
+            };
+            (count.until, count.wrong) = (Some(until), 0);
         }
     }
 
@@ -73,7 +75,11 @@ mod tests {
         assert!(!lockout.is_locked(at(60), 2));
         lockout.failed(at(61), 2);
         assert!(lockout.is_locked(at(120), 2));
-        assert!(!lockout.is_locked(at(121), 2) || lockout.is_locked(at(61), 3));
+        assert!(!lockout.is_locked(at(121), 2));
+        assert!(!lockout.is_locked(at(61), 3));
+        // What is over stays over.
+        lockout.duration = 0;
+        assert!(!lockout.is_locked(at(121), 2));
         lockout.failed(at(130), 2);
         assert!(!lockout.is_locked(at(130), 2));
     }

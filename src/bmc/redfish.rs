@@ -46,6 +46,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 pub use event::{Delivery, deliver};
+pub(super) use media::changed as medium_changed;
 pub use reply::{Answer, Outcome, Pending, Reply};
 pub use request::{Request, Transport};
 pub use settings::Settings;
@@ -298,7 +299,18 @@ fn in_messages(form: &WriteAnswer, place: Option<Place>, reply: Reply) -> Reply 
         }
         _ => Message::new(Key::Success, &[]),
     };
-    Reply::json(200, &reply::error(code, "See @Message.ExtendedInfo for more information.", &[message]))
+    let text = "See @Message.ExtendedInfo for more information.";
+    let mut body = reply::error(code, text, &[message]);
+    // What the reply says of properties that were left out.
+    let said: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    if let (Some(Value::Array(left)), Some(all)) =
+        (said.get("@Message.ExtendedInfo"), body["error"]["@Message.ExtendedInfo"].as_array_mut())
+    {
+        all.extend(left.iter().cloned());
+    }
+    let mut answer = Reply::json(200, &body);
+    answer.headers.extend(reply.headers.into_iter().filter(|(name, _)| name.as_ref() == Some(&header::ETAG)));
+    answer
 }
 
 /// The URL of the schema of an `@odata.type`.

@@ -52,7 +52,8 @@ impl Rig {
 
     /// Tells the BMC what is wrong with it.
     fn fail(&mut self, faults: &[Fault]) {
-        for user in self.bmc.set_faults(faults.to_vec()) {
+        self.bmc.set_faults(faults.to_vec());
+        for user in self.bmc.take_ended() {
             self.server.end_sessions_of(user);
         }
         self.server.configure(self.bmc.ipmi_settings(PORT));

@@ -55,6 +55,8 @@ pub struct User {
     pub has_messaging: bool,
     /// Whether the user may use Serial over LAN.
     pub has_sol: bool,
+    /// Whether the password has to be changed first; IPMI does not know that.
+    pub must_change: bool,
     /// Bits of Set User Access that are only kept: callback, link authentication.
     pub settings: u8,
 }
@@ -72,6 +74,7 @@ const NOBODY: User = User {
     is_enabled: false,
     has_messaging: false,
     has_sol: false,
+    must_change: false,
     settings: 0,
 };
 
@@ -86,6 +89,7 @@ impl Users {
             is_enabled: true,
             has_messaging: true,
             has_sol: true,
+            must_change: false,
             settings: 0,
         };
         Self { slots }

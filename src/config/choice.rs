@@ -314,15 +314,15 @@ impl JsonSchema for Personality {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let choices = words(&[
-            ("dryrack", "Our own: what the standards say."),
-            ("dell", "iDRAC9 of Dell, with firmware 7."),
-            ("hpe", "iLO 5 of HPE."),
-            ("supermicro", "Supermicro, X11 to X13."),
-            ("lenovo", "XClarity Controller of Lenovo."),
-            ("ami", "MegaRAC of AMI, as ASRock Rack, Gigabyte and others sell it."),
-            ("openbmc", "OpenBMC."),
-        ]);
+        let choices = words(&Personality::ALL.map(|personality| match personality {
+            Personality::Dryrack => ("dryrack", "Our own: what the standards say."),
+            Personality::Dell => ("dell", "iDRAC9 of Dell, with firmware 7."),
+            Personality::Hpe => ("hpe", "iLO 5 of HPE."),
+            Personality::Supermicro => ("supermicro", "Supermicro, X11 to X13."),
+            Personality::Lenovo => ("lenovo", "XClarity Controller of Lenovo."),
+            Personality::Ami => ("ami", "MegaRAC of AMI, as ASRock Rack, Gigabyte and others sell it."),
+            Personality::Openbmc => ("openbmc", "OpenBMC."),
+        }));
         json_schema!({ "oneOf": choices })
     }
 }

@@ -245,6 +245,18 @@ pub enum BmcFault {
     Clock1970,
 }
 
+impl BmcFault {
+    /// Returns what a BMC lacks for it, by the ways in that it has.
+    pub fn lacks(&self, ipmi: bool, redfish: bool) -> Option<&'static str> {
+        match self {
+            Self::Busy(_) | Self::WrongName | Self::HttpOnly => (!redfish).then_some("no Redfish"),
+            Self::NoSol | Self::OnlySuite3 | Self::EchoPrivilege => (!ipmi).then_some("no IPMI over LAN"),
+            Self::DropSessions(_) => (!ipmi && !redfish).then_some("neither IPMI over LAN nor Redfish"),
+            Self::IgnoreBootOnce | Self::SlowPower(_) | Self::ForgetUser(_) | Self::Clock1970 => None,
+        }
+    }
+}
+
 impl FaultKind {
     /// Returns it as written after `do` in a dotted key: `dhcp = "drop"`, `http.status = 404`.
     pub fn text(&self) -> String {

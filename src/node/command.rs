@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -128,8 +129,10 @@ pub enum MediaImage {
 /// An image that is exported by NBD, read-only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportedImage {
-    /// The socket, in the folder of the node. It is there as long as the image is in a drive.
+    /// The socket, in the folder of the node.
     pub socket: String,
+    /// Who serves it.
+    pub export: Export,
     /// The size of the image in bytes.
     pub size: u64,
     /// Whether the machine may not write. What it writes stays in the run otherwise.
@@ -137,6 +140,31 @@ pub struct ExportedImage {
     /// What it is, for people.
     pub label: String,
 }
+
+/// Who serves an image: it ends when the last of these is dropped.
+#[derive(Clone)]
+pub struct Export(Arc<dyn Send + Sync>);
+
+impl Export {
+    /// Takes what serves until it is dropped.
+    pub fn new(server: impl Send + Sync + 'static) -> Self {
+        Self(Arc::new(server))
+    }
+}
+
+impl fmt::Debug for Export {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Export")
+    }
+}
+
+impl PartialEq for Export {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Export {}
 
 impl fmt::Display for MediaImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

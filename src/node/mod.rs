@@ -23,7 +23,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 pub use capabilities::Capabilities;
 pub use command::{
-    BootOverride, Effect, ExportedImage, FirmwareChange, MediaCommand, MediaImage, NodeCommand, Power,
+    BootOverride, Effect, Export, ExportedImage, FirmwareChange, MediaCommand, MediaImage, NodeCommand, Power,
 };
 pub use error::{InspectError, NodeError};
 

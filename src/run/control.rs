@@ -317,22 +317,7 @@ async fn media(
     Path(node): Path<String>,
     Json(media): Json<MediaCommand>,
 ) -> Answer {
-    let of_bmc = handler.rack.virtual_media(&node_name(&node)?);
-    let (MediaCommand::Insert { drive, .. } | MediaCommand::Eject { drive }) = &media;
-    let of_bmc = of_bmc.and_then(|media| Some((media.slot(drive.as_ref())?, media)));
-    let effect = match (&media, of_bmc) {
-        (MediaCommand::Eject { .. }, Some((slot, media))) => {
-            media.eject(slot, Source::User).await.map_err(|error| no_medium(&error))?
-        }
-        (_, of_bmc) => {
-            let effect = command(handler, &node, NodeCommand::Media(media)).await?;
-            if let Some((slot, media)) = of_bmc {
-                media.release(slot).await;
-            }
-            effect
-        }
-    };
-    Ok(Json(effect).into_response())
+    Ok(Json(command(handler, &node, NodeCommand::Media(media)).await?).into_response())
 }
 
 /// Inserts an image that the BMC of a node fetches.

@@ -312,10 +312,20 @@ fn check(plan: &Plan, node: &NodeName, kind: &FaultKind) -> Result<(), FaultRefu
         FaultKind::Machine(fault) if is_host && *fault != MachineFault::PowerCut => {
             return refuse(format!("`{node}` is a host: it has no machine"), "use machine=power-cut");
         }
-        FaultKind::Bmc(_) if plan.nodes.get(node).is_none_or(|node| node.bmc.is_none()) => {
-            return refuse(format!("`{node}` has no BMC"), "`dryrack bmc-list` shows those of the lab");
+        FaultKind::Bmc(fault) => {
+            let bmc = plan.nodes.get(node).and_then(|node| node.bmc.as_ref());
+            let Some(bmc) = bmc else {
+                return refuse(format!("`{node}` has no BMC"), "`dryrack bmc-list` shows those of the lab");
+            };
+            return match fault.lacks(bmc.ipmi, bmc.redfish.is_some()) {
+                None => Ok(()),
+                Some(lack) => refuse(
+                    format!("`{node}` has a BMC with {lack}, which could not fail in this way"),
+                    "`dryrack bmc-list` shows what those of the lab have",
+                ),
+            };
         }
-        FaultKind::Link(_) | FaultKind::Machine(_) | FaultKind::Bmc(_) => return Ok(()),
+        FaultKind::Link(_) | FaultKind::Machine(_) => return Ok(()),
         FaultKind::Dhcp(_)
         | FaultKind::Tftp(_)
         | FaultKind::Http(_)

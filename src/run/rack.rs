@@ -27,7 +27,7 @@ use crate::dissect::Segment;
 use crate::event::{Emitter, Event, Kind, Known, Service, Source};
 use crate::fault::Faults;
 use crate::hint::{Hint, chain};
-use crate::lab::{Access, ProcessFile, Secret};
+use crate::lab::{Access, ProcessFile, Secret, TlsFault};
 use crate::name::{DiskName, IfName, NetworkName, NodeName, ProcessName, digest};
 use crate::node::host::HostMachine;
 use crate::node::qemu::{self, Machine, disk, seed};
@@ -210,7 +210,10 @@ impl Rack {
         let media = bmcs.media(plan, bmc, &station, (run_dir, &folder), &self.parts.events);
         lock(&self.virtual_media).insert(node.clone(), Arc::clone(&media));
         let certificate = match (&self.parts.authority, &bmc.redfish) {
-            (Some(authority), Some(redfish)) => Some(authority.issue(&redfish.https).map_err(Failure::new)?),
+            (Some(authority), Some(redfish)) => {
+                let issued = authority.issue(&redfish.https, &[TlsFault::WrongName]);
+                Some(issued.map_err(Failure::new)?)
+            }
             _ => None,
         };
         let events = self.parts.events.clone();
@@ -377,7 +380,9 @@ impl Host for Rack {
                 let mut sockets = sockets::bind(plan).map_err(Failure::new)?;
                 serve::look_for_others(&mut sockets, plan).await.map_err(Failure::new)?;
                 let identity = match (&parts.authority, &plan.https) {
-                    (Some(authority), Some(https)) => Some(authority.issue(https).map_err(Failure::new)?),
+                    (Some(authority), Some(https)) => {
+                        Some(authority.issue(https, &TlsFault::ALL).map_err(Failure::new)?)
+                    }
                     _ => None,
                 };
                 let key_ring = self.key_ring(plan)?.map(Arc::new);
@@ -448,9 +453,6 @@ impl Host for Rack {
             let node = lock(&self.nodes).remove(node);
             if let Some(node) = node {
                 node.end().await;
-                if let Some(media) = self.virtual_media(node.name()) {
-                    media.close().await;
-                }
             }
             return Ok(());
         }

@@ -10,7 +10,7 @@
 
 mod web;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::web::{Answered, Call, Door};
 use super::failure::FailureLog;
-use super::tls::{Acceptors, Identity};
+use super::tls::{Acceptors, Identity, Sessions};
 use crate::bmc::boot::Override;
 use crate::bmc::fault::Fault;
 use crate::bmc::in_band::InBand;
@@ -100,6 +100,8 @@ pub enum BmcOrder {
     Check(Image, oneshot::Sender<Outcome>),
     /// An event is to be sent to a subscriber.
     Push(Delivery),
+    /// This subscriber is to be told nothing more.
+    Unsubscribed(u32),
 }
 
 /// A BMC and everything that it is connected to.
@@ -161,7 +163,7 @@ pub fn serve(parts: BmcParts) -> io::Result<impl Future<Output = ()> + Send> {
     let web = match redfish {
         None => None,
         Some(RedfishPorts { https, http, identity }) => {
-            let tls = Acceptors::new(identity).map_err(io::Error::other)?;
+            let tls = Acceptors::new(identity, Sessions::Forgotten).map_err(io::Error::other)?;
             let https = web::run(https, Some((tls, door)), calls.clone(), events.clone());
             Some((https, web::run(http, None, calls.clone(), events.clone())))
         }
@@ -186,6 +188,7 @@ pub fn serve(parts: BmcParts) -> io::Result<impl Future<Output = ()> + Send> {
             unsettled: 0,
             replies: Vec::new(),
             streams: BTreeMap::new(),
+            pushed: BTreeSet::new(),
             door: opened,
             checks: FuturesUnordered::new(),
         };
@@ -230,6 +233,8 @@ struct Controller<'a> {
     replies: Vec<(oneshot::Sender<Answered>, Answered)>,
     /// The streams of events, by subscription.
     streams: BTreeMap<u32, mpsc::Sender<Bytes>>,
+    /// Subscriptions whose events are pushed, once there was one.
+    pushed: BTreeSet<u32>,
     /// What new connections of HTTPS find.
     door: watch::Sender<Door>,
     /// Images whose servers are being asked.
@@ -364,8 +369,8 @@ impl Controller<'_> {
                     state.learned(enabled, mode);
                 }
             }
-            BmcInput::Emptied(slot) => self.bmc.emptied(slot),
-            BmcInput::Inserted(slot, url) => self.bmc.inserted(slot, url),
+            BmcInput::Emptied(slot) => self.bmc.emptied(now, slot),
+            BmcInput::Inserted(slot, url) => self.bmc.inserted(now, slot, url),
             BmcInput::Printed(bytes) => self.server.output(now.up, &bytes),
             BmcInput::FromSystem { bytes, answer } => {
                 let sent = self.in_band.receive(&self.server, &mut self.bmc, now, &bytes);
@@ -382,9 +387,7 @@ impl Controller<'_> {
             BmcInput::Failed => self.bmc.failed(now),
             BmcInput::Recorded => self.unrecorded = self.unrecorded.saturating_sub(1),
             BmcInput::Faults(faults) => {
-                for user in self.bmc.set_faults(faults) {
-                    self.server.end_sessions_of(user);
-                }
+                self.bmc.set_faults(faults);
                 self.server.configure(self.bmc.ipmi_settings(PORT));
             }
         }
@@ -394,6 +397,9 @@ impl Controller<'_> {
     fn settle(&mut self) -> (Vec<Out>, Duration) {
         let now = instant(self.events.now());
         let of_bmc = self.bmc.tick(now);
+        for user in self.bmc.take_ended() {
+            self.server.end_sessions_of(user);
+        }
         for order in self.bmc.orders() {
             self.unsettled += usize::from(matches!(order, Order::Boot(_)));
             self.order(BmcOrder::Machine(order));
@@ -419,7 +425,10 @@ impl Controller<'_> {
     fn deliver(&mut self) {
         for delivery in redfish::deliver(&mut self.bmc) {
             match delivery.destination {
-                Destination::Push { .. } => self.order(BmcOrder::Push(delivery)),
+                Destination::Push { .. } => {
+                    self.pushed.insert(delivery.subscription);
+                    self.order(BmcOrder::Push(delivery));
+                }
                 Destination::Stream => {
                     let stream = self.streams.get(&delivery.subscription);
                     if stream.is_some_and(|stream| stream.try_send(delivery.body.into()).is_err()) {
@@ -430,6 +439,10 @@ impl Controller<'_> {
         }
         let subscriptions = &self.bmc.redfish.subscriptions;
         self.streams.retain(|subscription, _| subscriptions.get(*subscription).is_some());
+        for ended in self.pushed.extract_if(.., |subscription| subscriptions.get(*subscription).is_none()) {
+            // Without a receiver the lab is being torn down.
+            self.orders.send(BmcOrder::Unsubscribed(ended)).ok();
+        }
     }
 
     /// Lets out what clients and the system are answered.

@@ -191,10 +191,13 @@ pub async fn serve(
         true => handler.clone(),
         false => http::HttpHandler { matchbox: None, ..handler.clone() },
     };
-    let acceptor = identity.map(tls::Acceptors::new).transpose().unwrap_or_else(|error| {
-        failed(&events, Service::Https, &error.to_string());
-        None
-    });
+    let acceptor = identity
+        .map(|identity| tls::Acceptors::new(identity, tls::Sessions::Kept))
+        .transpose()
+        .unwrap_or_else(|error| {
+            failed(&events, Service::Https, &error.to_string());
+            None
+        });
     let http = http.into_iter().map(|listener| (listener, plain.clone(), None));
     let matchbox = matchbox.into_iter().map(|listener| (listener, handler.clone(), None));
     let https =

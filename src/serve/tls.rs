@@ -51,23 +51,35 @@ impl From<Acceptor> for Acceptors {
     }
 }
 
+/// Whether clients may go on with a session of TLS over another connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sessions {
+    /// They may.
+    Kept,
+    /// Each connection has a session of its own.
+    Forgotten,
+}
+
 impl Acceptors {
-    /// Creates the acceptors of a certificate.
-    pub(super) fn new(identity: Identity) -> Result<Self, rustls::Error> {
+    /// Creates the acceptors of a certificate. The memory for sessions is allocated before there is one.
+    pub(super) fn new(identity: Identity, sessions: Sessions) -> Result<Self, rustls::Error> {
         let Identity { certificate, spoilt, key } = identity;
         let configure = |certificate: Vec<u8>, versions| {
             let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.clone()));
             configure(vec![CertificateDer::from(certificate)], key, versions)
         };
+        let mut sound = configure(certificate, ALL_VERSIONS)?;
+        if sessions == Sessions::Forgotten {
+            sound.session_storage = Arc::new(NoServerSessionStorage {});
+        }
         let spoilt = spoilt.into_iter().map(|(fault, certificate)| {
             let versions = if fault == TlsFault::OnlyTls13 { ONLY_TLS_1_3 } else { ALL_VERSIONS };
             let mut config = configure(certificate, versions)?;
-            // The memory for sessions is allocated before there is one, and each BMC has all of these acceptors.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             Ok((fault, Acceptor::from(Arc::new(config))))
         });
         let spoilt = Arc::new(spoilt.collect::<Result<_, rustls::Error>>()?);
-        Ok(Self { sound: Acceptor::from(Arc::new(configure(certificate, ALL_VERSIONS)?)), spoilt })
+        Ok(Self { sound: Acceptor::from(Arc::new(sound)), spoilt })
     }
 
     /// Returns the acceptor for a client.

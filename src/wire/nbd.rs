@@ -69,7 +69,7 @@ const EINVAL: u32 = 22;
 
 /// The longest option that is read, with room for the longest name.
 const LONGEST_OPTION: usize = 8 << 10;
-/// The longest read or write.
+/// The longest read.
 pub(crate) const LONGEST_READ: u32 = 32 << 20;
 /// The size of a request.
 pub(crate) const REQUEST_SIZE: usize = 28;

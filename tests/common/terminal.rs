@@ -69,7 +69,11 @@ impl Terminal {
     /// Brings a lab up; its machines stay off.
     pub(crate) fn open(lab: &str, files: &[(&str, &[u8])]) -> Self {
         build(&["tiny"]);
-        let home = Home::with_host();
+        Self::open_in(Home::with_host(), lab, files)
+    }
+
+    /// The same in a folder that has something already.
+    pub(crate) fn open_in(home: Home, lab: &str, files: &[(&str, &[u8])]) -> Self {
         fs::create_dir(home.path().join("served")).expect("a folder");
         for (name, bytes) in files {
             fs::write(home.path().join(name), bytes).expect("a file");
@@ -132,14 +136,14 @@ impl Terminal {
     /// Runs a command for the transcript.
     pub(crate) fn types(&mut self, command: &str) -> Done {
         let done = self.ask(command);
-        self.keep(command, &done);
+        self.keep("$", command, &done);
         done
     }
 
-    /// Keeps for the transcript what a command did.
-    pub(crate) fn keep(&mut self, command: &str, done: &Done) {
+    /// Keeps for the transcript what a command did, and at which prompt it was typed.
+    pub(crate) fn keep(&mut self, prompt: &str, command: &str, done: &Done) {
         let transcript = &mut self.transcript;
-        writeln!(transcript, "$ {command}").expect("text");
+        writeln!(transcript, "{prompt} {command}").expect("text");
         for line in done.said.trim_end().lines() {
             writeln!(transcript, "{}", line.trim_end()).expect("text");
         }

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use dryrack::node::{FirmwareChange, NodeCommand};
 use nix::sys::signal::Signal;
 
 use crate::common::{Home, run, stderr, stdout, wait, wait_for};
@@ -106,7 +107,8 @@ fn variables(flash: &[u8]) -> Variables {
 /// Returns the round with which the machine has started last. A BMC says that it is on before that.
 fn started(events: &str) -> usize {
     let (before, _) = events.rsplit_once(" powered on").unwrap_or_default();
-    before.matches("change what HTTP boot loads").count()
+    let command = NodeCommand::Firmware(FirmwareChange::HttpBoot(None)).to_string();
+    before.matches(&command).count()
 }
 
 /// Checks that the variables are those of one start: the last one, or one that was asked for since.

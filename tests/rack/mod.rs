@@ -17,7 +17,7 @@ use dryrack::config::Source;
 use dryrack::fault::Faults;
 use dryrack::image::{Freshness, Library};
 use dryrack::lab::Isolation;
-use dryrack::lab::{FileRef, Lab, LabEnvironment, resolve};
+use dryrack::lab::{FileRef, Lab, LabEnvironment, TlsFault, resolve};
 use dryrack::name::{ImageName, Mac, NodeName};
 use dryrack::node::qemu::Machine;
 use dryrack::plan::{BridgePlan, Plan, ServicePlan, Step, plan};
@@ -201,7 +201,7 @@ impl Rack {
             let lab = run_dir.join("lab.toml");
             let authority = Authority::open(&run_dir.join("kept"), &lab).unwrap();
             authority.lay_out(&run_dir).unwrap();
-            identity = Some(authority.issue(https).unwrap());
+            identity = Some(authority.issue(https, &TlsFault::ALL).unwrap());
         }
         let resolve = Arc::new(move |file: &FileRef| match file {
             FileRef::Path(path) => Some(path.clone()),

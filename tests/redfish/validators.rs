@@ -1,11 +1,7 @@
 //! The validators of DMTF: all of the tree against the schemas, the protocol, profiles and use cases.
 
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
-use crate::common::run;
 use crate::terminal::Done;
 use crate::{B, boot_of, curl, open, pair, version};
 
@@ -43,28 +39,12 @@ fn tested(said: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the folder with the schemas of Redfish, which come with a crate.
-fn schemas() -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let asked = run(std::process::Command::new(cargo).current_dir(env!("CARGO_MANIFEST_DIR")).args([
-        "metadata",
-        "--offline",
-        "--format-version",
-        "1",
-    ]));
-    let metadata: Value = serde_json::from_slice(&asked.stdout).expect("cargo writes JSON");
-    let mut packages = metadata["packages"].as_array().expect("packages").iter();
-    let package = packages.find(|package| package["name"] == "nv-redfish-schema").expect("a dependency");
-    let manifest = Path::new(package["manifest_path"].as_str().expect("a path"));
-    manifest.with_file_name("redfish-csdl").join("csdl")
-}
-
 #[test]
 fn find_no_failure() {
     // What Ironic demands of a service, from its release 39.0.0 (Apache-2.0).
     const PROFILE: &str = "OpenStackIronicProfile.v1_2_0.json";
     let mut terminal = open(&[PROFILE]);
-    symlink(schemas(), terminal.home.path().join("csdl")).expect("a link");
+    symlink(nv_redfish_schema::REDFISH_CSDL_DIR, terminal.home.path().join("csdl")).expect("a link");
     let login = "-u admin -p $PASSWORD";
     let service = |address: &str| {
         format!(
@@ -107,7 +87,7 @@ fn find_no_failure() {
             true => terminal.ask("cut --fields 1,5 protocol/*.tsv | LC_ALL=C sort --unique").said,
             false => tested(&done.said),
         };
-        terminal.keep(&command, &Done { code: done.code, said });
+        terminal.keep("$", &command, &Done { code: done.code, said });
     }
     // The checkers have set overrides, and have powered the machine on and off, which has booted from the network.
     terminal.until_printed("b", "b> ", 1);

@@ -208,7 +208,10 @@ fn set_password(bmc: &mut Bmc, data: &[u8]) -> Answer {
     match operation & 3 {
         0 => user.is_enabled = false,
         1 => user.is_enabled = true,
-        2 => user.password = Password::new(given.get(..length).ok_or(Code::InvalidLength)?),
+        2 => {
+            user.password = Password::new(given.get(..length).ok_or(Code::InvalidLength)?);
+            user.must_change = false;
+        }
         _ => {
             let given = given.get(..length).ok_or(Code::InvalidLength)?;
             if user.password.bytes().len() > length {

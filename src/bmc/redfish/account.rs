@@ -105,7 +105,7 @@ pub(super) fn account(bmc: &Bmc, now: Now, id: u8) -> Option<Value> {
             "RoleId": role.id(),
             "Enabled": user.is_enabled && user.level.is_some(),
             "Locked": bmc.redfish.lockout.is_locked(now.up, id),
-            "PasswordChangeRequired": bmc.redfish.must_change.contains(&id),
+            "PasswordChangeRequired": user.must_change,
             "AccountTypes": ["Redfish", "IPMI"],
             "Links": { "Role": link(&format!("/redfish/v1/AccountService/Roles/{}", role.id())) },
         }),
@@ -192,11 +192,11 @@ pub(super) fn create(bmc: &mut Bmc, now: Now, mut patch: Patch) -> Result<Reply,
         is_enabled: asked.enabled.unwrap_or(true),
         has_messaging: true,
         has_sol: role != Role::ReadOnly,
+        must_change: asked.must_change == Some(true),
         settings: 0,
     };
-    if asked.must_change == Some(true) {
-        bmc.redfish.must_change.insert(id);
-    }
+    // Who had that number before is somebody else.
+    bmc.redfish.lockout.clear(id);
     let body = account(bmc, now, id).unwrap_or_default();
     Ok(Reply::json(201, &body).with(header::LOCATION, &format!("{ACCOUNTS}/{id}")))
 }
@@ -218,22 +218,21 @@ pub(super) fn patch(
     let left = patch.finish(current)?;
     let ends_sessions =
         asked.name.is_some() || asked.enabled == Some(false) || asked.password.is_some() && who.user != id;
-    let has_password = asked.password.is_some();
+    // A session of IPMI keeps what its user could do when it began.
+    if ends_sessions || asked.password.is_some() || asked.role.is_some() {
+        bmc.ended.push(id);
+    }
     if let Some(user) = bmc.users.get_mut(id) {
         user.name = asked.name.unwrap_or_else(|| user.name.clone());
+        user.must_change = asked.must_change.unwrap_or(user.must_change && asked.password.is_none());
         user.password = asked.password.unwrap_or_else(|| user.password.clone());
         user.is_enabled = asked.enabled.unwrap_or(user.is_enabled);
         // A user without a level has no access, so that enabling one means to give the least.
         let role = asked.role.or_else(|| (asked.enabled == Some(true)).then(|| role_of(user)));
         if let Some(role) = role.filter(|role| user.level.is_none() || *role != role_of(user)) {
             user.level = Some(role.level());
+            user.has_sol = role != Role::ReadOnly;
         }
-    }
-    let must_change = asked.must_change.or(has_password.then_some(false));
-    match must_change {
-        Some(true) => drop(bmc.redfish.must_change.insert(id)),
-        Some(false) => drop(bmc.redfish.must_change.remove(&id)),
-        None => {}
     }
     if asked.unlocks {
         bmc.redfish.lockout.clear(id);
@@ -251,8 +250,8 @@ pub(super) fn delete(bmc: &mut Bmc, who: Who, id: u8) -> Reply {
     }
     bmc.users.remove(id);
     bmc.redfish.sessions.close_of(id);
-    bmc.redfish.must_change.remove(&id);
     bmc.redfish.lockout.clear(id);
+    bmc.ended.push(id);
     Reply::empty(204)
 }
 

@@ -72,7 +72,7 @@ fn by_token(bmc: &mut Bmc, now: Now, token: &str) -> Result<Who, Wrong> {
 fn who(bmc: &Bmc, id: u8, session: Option<u32>) -> Result<Who, Wrong> {
     let user = bmc.users.get(id).filter(|user| user.is_enabled).ok_or(Wrong)?;
     let role = Role::of(user.level.ok_or(Wrong)?);
-    Ok(Who { user: id, role, session, must_change: bmc.redfish.must_change.contains(&id) })
+    Ok(Who { user: id, role, session, must_change: user.must_change })
 }
 
 /// Returns whether a user may do what needs this.

@@ -238,11 +238,11 @@ fn take_url(bmc: &Bmc, patch: &mut Patch) -> Option<Option<String>> {
         Some(text) => match url::check(&text) {
             Ok(url) if url.credentials.is_none() => Some(Some(url.text)),
             Ok(_) | Err(url::Refused::Syntax) => {
-                patch.refuse(URL, Key::PropertyValueFormatError, &Value::String(text));
+                patch.refuse(URL, Key::PropertyValueFormatError, &Value::String(url::shown(&text)));
                 None
             }
             Err(_) => {
-                patch.wrong(Message::new(Key::AccessDenied, &[&text]).about(URL));
+                patch.wrong(Message::new(Key::AccessDenied, &[&url::shown(&text)]).about(URL));
                 None
             }
         },

@@ -20,6 +20,10 @@ use crate::bmc::{Bmc, Now};
 /// The registries whose messages are events.
 const PREFIXES: [&str; 2] = ["Dryrack", "ResourceEvent"];
 
+/// Headers that a subscriber cannot set.
+const OF_SENDER: [header::HeaderName; 5] =
+    [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::EXPECT];
+
 /// The kinds of resources that events come from.
 const RESOURCES: [&str; 3] = ["ComputerSystem", "LogEntry", "VirtualMedia"];
 
@@ -128,16 +132,17 @@ pub(super) fn subscribe(bmc: &mut Bmc, mut patch: Patch) -> Result<Reply, Box<Re
     let headers = headers(&mut patch);
     let text = destination.unwrap_or_default();
     let url = match url::check(&text) {
-        Ok(url) => Some(url.text),
-        Err(url::Refused::Syntax) if patch.has("/Destination") => {
-            patch.refuse("/Destination", Key::PropertyValueFormatError, &json!(text));
+        // A subscriber who wants to know who it is says so in `HttpHeaders`, which nobody can read.
+        Ok(url) if url.credentials.is_none() => Some(url.text),
+        Ok(_) | Err(url::Refused::Syntax) if patch.has("/Destination") => {
+            patch.refuse("/Destination", Key::PropertyValueFormatError, &json!(url::shown(&text)));
             None
         }
         Err(_) if patch.has("/Destination") => {
-            patch.wrong(Message::new(Key::AccessDenied, &[&text]).about("/Destination"));
+            patch.wrong(Message::new(Key::AccessDenied, &[&url::shown(&text)]).about("/Destination"));
             None
         }
-        Err(_) => None,
+        Ok(_) | Err(_) => None,
     };
     let left = patch.finish(&json!({}))?;
     if !left.is_empty() {
@@ -175,8 +180,16 @@ fn headers(patch: &mut Patch) -> Vec<(String, Secret)> {
     const HEADERS: &str = "/HttpHeaders";
     let Some(given) = patch.take(HEADERS) else { return Vec::new() };
     let mut headers = Vec::new();
-    for (name, value) in given.as_array().into_iter().flatten().filter_map(Value::as_object).flatten() {
-        let is_name = name.parse::<header::HeaderName>().is_ok();
+    let objects: Option<Vec<&Map<String, Value>>> =
+        given.as_array().and_then(|all| all.iter().map(Value::as_object).collect());
+    let Some(objects) = objects else {
+        // Not the value: it may be a password.
+        patch.wrong(Message::new(Key::PropertyValueTypeError, &["******", "HttpHeaders"]).about(HEADERS));
+        return headers;
+    };
+    for (name, value) in objects.into_iter().flatten() {
+        // Those that say where the request goes and how long it is are the sender's.
+        let is_name = name.parse().is_ok_and(|name: header::HeaderName| !OF_SENDER.contains(&name));
         match value.as_str().filter(|value| is_name && value.parse::<header::HeaderValue>().is_ok()) {
             Some(value) => headers.push((name.clone(), Secret::new(value))),
             None => patch.wrong(Message::new(Key::PropertyValueFormatError, &["******", "HttpHeaders"])),

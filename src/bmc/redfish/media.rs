@@ -90,10 +90,6 @@ pub(super) fn insert(bmc: &mut Bmc, now: Now, slot: Slot, body: Map<String, Valu
     if asked.image.is_none() && !patch.has("/Image") {
         patch.wrong(Message::new(Key::ActionParameterMissing, &[INSERT, "Image"]).about("/Image"));
     }
-    if settings.needs_credentials {
-        let missing = |name: &str| Message::new(Key::ActionParameterMissing, &[INSERT, name]);
-        patch.refuse_if(&["UserName", "Password"], false, missing);
-    }
     match patch.finish_action() {
         Ok(()) => begin(bmc, now, slot, asked),
         Err(reply) => Answer::Done(*reply),
@@ -136,7 +132,7 @@ fn begin(bmc: &mut Bmc, now: Now, slot: Slot, asked: Asked) -> Answer {
     let url = match url::check(&text) {
         Ok(url) => url,
         Err(refused) => {
-            let text: String = text.chars().take(256).collect();
+            let text = url::shown(&text);
             let message = match refused {
                 url::Refused::Syntax => {
                     Message::new(Key::ActionParameterValueFormatError, &[&text, "Image", INSERT])
@@ -234,7 +230,7 @@ fn current_null(patch: &Patch, pointer: &str) -> bool {
 }
 
 /// Tells subscribers that a slot changed.
-fn changed(bmc: &mut Bmc, now: Now, slot: Slot) {
+pub(in crate::bmc) fn changed(bmc: &mut Bmc, now: Now, slot: Slot) {
     let uri = bmc.redfish.settings.slot_uri(slot);
     event::changed(bmc, now, &uri, "VirtualMedia");
 }

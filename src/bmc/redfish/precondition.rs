@@ -21,9 +21,7 @@ pub(super) fn write(rule: IfMatch, request: &Request, etag: &str) -> Result<(), 
     match (rule, given) {
         (IfMatch::Optional | IfMatch::NotAny, None) => Ok(()),
         (IfMatch::Expected, None) => failed(),
-        (IfMatch::Required | IfMatch::OnlyAny, None) => {
-            Err(Reply::refuse(428, Message::new(Key::PreconditionRequired, &[])))
-        }
+        (IfMatch::OnlyAny, None) => Err(Reply::refuse(428, Message::new(Key::PreconditionRequired, &[]))),
         (IfMatch::OnlyAny, Some(given)) => {
             if given.trim() == "*" {
                 Ok(())
@@ -32,7 +30,7 @@ pub(super) fn write(rule: IfMatch, request: &Request, etag: &str) -> Result<(), 
             }
         }
         (IfMatch::NotAny, Some(given)) if given.trim() == "*" => failed(),
-        (IfMatch::Optional | IfMatch::NotAny | IfMatch::Required | IfMatch::Expected, Some(given)) => {
+        (IfMatch::Optional | IfMatch::NotAny | IfMatch::Expected, Some(given)) => {
             if matches(given, etag) {
                 Ok(())
             } else {

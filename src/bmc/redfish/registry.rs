@@ -87,8 +87,7 @@ pub(super) fn update(body: Map<String, Value>) -> Result<Reply, Box<Reply>> {
     }
     patch.take("/@Redfish.OperationApplyTime");
     if let Some(image) = image.filter(|image| url::check(image).is_err()) {
-        let text: String = image.chars().take(256).collect();
-        patch.wrong(Message::new(Key::AccessDenied, &[&text]).about("/ImageURI"));
+        patch.wrong(Message::new(Key::AccessDenied, &[&url::shown(&image)]).about("/ImageURI"));
     }
     patch.finish_action()?;
     Err(Reply::refuse(409, Message::new(Key::ServiceDisabled, &["/redfish/v1/UpdateService"])))

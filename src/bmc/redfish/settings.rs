@@ -42,10 +42,6 @@ pub struct Settings {
     pub bios_settings: &'static str,
     /// `LastResetTime` of the system, if it is shown.
     pub last_reset: Option<String>,
-    /// What a restart does to a machine that is off.
-    pub restart_off: RestartOff,
-    /// Refuses to power on for so many seconds after a power-off (409).
-    pub refuses_on_for: u32,
 }
 
 /// What is done with requests that come without TLS.
@@ -64,8 +60,6 @@ pub enum IfMatch {
     Optional,
     /// An ETag is compared if one is given, and `*` matches nothing.
     NotAny,
-    /// One must be given (428), and is compared.
-    Required,
     /// One must be given (412, as if it were a wrong one), and is compared.
     Expected,
     /// One must be given, and only `*` matches.
@@ -95,15 +89,6 @@ pub enum ApplyTime {
     Refused,
     /// Without it, settings are kept until a request that has it.
     Needed,
-}
-
-/// What a restart does to a machine that is off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RestartOff {
-    /// It powers it on.
-    PowersOn,
-    /// It is refused (409).
-    Refuses,
 }
 
 /// How the boot override is changed.
@@ -179,8 +164,6 @@ pub struct MediaSettings {
     pub is_task: bool,
     /// Whether the answer says where that task is.
     pub has_task_location: bool,
-    /// Whether inserting needs user and password.
-    pub needs_credentials: bool,
     /// Whether ejecting needs a body, if only `{}`.
     pub eject_needs_body: bool,
     /// Whether `ImageName` stays after the image is ejected.
@@ -241,15 +224,12 @@ impl Default for Settings {
                 usb: "Usb",
                 is_task: false,
                 has_task_location: true,
-                needs_credentials: false,
                 eject_needs_body: false,
                 keeps_name: false,
             },
             apply_time: ApplyTime::Taken,
             bios_settings: "Settings",
             last_reset: None,
-            restart_off: RestartOff::PowersOn,
-            refuses_on_for: 0,
         }
     }
 }

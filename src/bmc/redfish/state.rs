@@ -1,6 +1,6 @@
 //! What only the Redfish service of a BMC has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::settings::Settings;
@@ -24,8 +24,6 @@ pub struct State {
     pub subscriptions: Subscriptions,
     /// Time servers, as set; the clock is that of the lab.
     pub ntp: Ntp,
-    /// Users who have to change their password first.
-    pub must_change: BTreeSet<u8>,
     /// How often each resource was written; part of its ETag.
     pub(super) revisions: BTreeMap<String, u64>,
     /// How many entries of the event log subscribers were told of.
@@ -34,8 +32,6 @@ pub struct State {
     pub(super) requests: u32,
     /// When the machine began to boot last.
     pub(in crate::bmc) booted: Option<Duration>,
-    /// When the machine was powered off by a request.
-    pub(super) powered_off: Option<Duration>,
 }
 
 /// Time servers.

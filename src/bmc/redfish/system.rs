@@ -6,7 +6,7 @@ use super::message::{Key, Message};
 use super::odata::{healthy, link, links, powered, resource};
 use super::patch::Patch;
 use super::reply::Reply;
-use super::settings::{BootPlace, RestartOff};
+use super::settings::BootPlace;
 use super::{boot, root};
 use crate::bmc::command::Identify;
 use crate::bmc::inventory::Architecture;
@@ -227,23 +227,16 @@ pub(super) fn reset_info(bmc: &Bmc) -> Value {
 
 /// Resets the system.
 pub(super) fn reset(bmc: &mut Bmc, now: Now, kind: &str) -> Reply {
-    let settings = &bmc.redfish.settings;
     let is_on = bmc.power().is_on();
     let conflict = |kind: &str| {
         *Reply::refuse(409, Message::new(Key::ActionParameterValueConflict, &["ResetType", kind]))
     };
-    let starts_off = matches!(kind, "On" | "ForceOn") && !is_on;
-    let limit = std::time::Duration::from_secs(settings.refuses_on_for.into());
-    let off_since = bmc.redfish.powered_off;
-    if starts_off && off_since.is_some_and(|since| now.up.saturating_sub(since) < limit) {
-        return conflict(kind).with(http::header::RETRY_AFTER, "5");
-    }
-    let powers_on = !is_on && settings.restart_off == RestartOff::PowersOn;
     let control = match kind {
         "On" | "ForceOn" => Control::On,
         "ForceOff" => Control::Off,
         "GracefulShutdown" => Control::Soft,
-        "ForceRestart" | "PowerCycle" | "GracefulRestart" if powers_on => Control::On,
+        // As the use-case checkers of the DMTF want it.
+        "ForceRestart" | "PowerCycle" | "GracefulRestart" if !is_on => Control::On,
         "ForceRestart" => Control::Reset,
         "PowerCycle" => Control::Cycle,
         "GracefulRestart" => {
@@ -258,12 +251,7 @@ pub(super) fn reset(bmc: &mut Bmc, now: Now, kind: &str) -> Reply {
         }
     };
     match bmc.control(now, control, RestartCause::Command) {
-        Ok(()) => {
-            if control == Control::Off && is_on {
-                bmc.redfish.powered_off = Some(now.up);
-            }
-            Reply::empty(204)
-        }
+        Ok(()) => Reply::empty(204),
         Err(_) => conflict(kind),
     }
 }

@@ -25,7 +25,7 @@ pub enum Refused {
     #[error("it leads from HTTPS to HTTP")]
     Downgrade,
     /// Its address is that of the host itself.
-    #[error("it is an address of the host itself")]
+    #[error("it is a loopback address")]
     Loopback,
     /// Its address is link-local.
     #[error("it is a link-local address")]
@@ -49,6 +49,14 @@ pub struct Url {
     pub host: String,
     /// User and password that it had.
     pub credentials: Option<Credentials>,
+}
+
+/// Returns a refused URL as a message may show it: without user and password, and not too long.
+pub(super) fn shown(text: &str) -> String {
+    let begin = text.find("://").map_or(0, |at| at + 3);
+    let end = text[begin..].find('/').map_or(text.len(), |at| begin + at);
+    let host = text[begin..end].rfind('@').map_or(begin, |at| begin + at + 1);
+    text[..begin].chars().chain(text[host..].chars()).take(256).collect()
 }
 
 /// Checks a URL that a client gives.
@@ -228,6 +236,19 @@ mod tests {
         assert_eq!(refused("http://224.0.0.1/"), Refused::Group);
         assert_eq!(refused("http://255.255.255.255/"), Refused::Group);
         assert_eq!(refused("http://[ff02::1]/"), Refused::Group);
+    }
+
+    #[test]
+    fn a_refused_url_is_shown_without_its_password() {
+        for (url, text) in [
+            ("http://u:p@ss@127.0.0.1/a@b", "http://127.0.0.1/a@b"),
+            ("u:secret@host", "host"),
+            ("file:///etc/passwd", "file:///etc/passwd"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(url), text);
+        }
+        assert_eq!(shown(&"a".repeat(300)).len(), 256);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) fn write(
 ) -> Result<Answer, Box<Reply>> {
     match (&request.method, place) {
         (&Method::PATCH, place) => patch(bmc, now, place, who, request),
-        (&Method::DELETE, place) => Ok(Answer::Done(delete(bmc, place, who)?)),
+        (&Method::DELETE, place) => Ok(Answer::Done(delete(bmc, now, place, who)?)),
         (_, Place::Action(Action::Eject(_)))
             if bmc.redfish.settings.media.eject_needs_body && request.body.is_empty() =>
         {
@@ -103,12 +103,13 @@ fn annotate(body: &mut Value, left: &[Message]) {
     }
 }
 
-fn delete(bmc: &mut Bmc, place: Place, who: Option<Who>) -> Result<Reply, Box<Reply>> {
+fn delete(bmc: &mut Bmc, now: Now, place: Place, who: Option<Who>) -> Result<Reply, Box<Reply>> {
     match (place, who) {
         (Place::Session(id), _) => bmc.redfish.sessions.close(id),
         (Place::Account(id), Some(who)) => return Ok(account::delete(bmc, who, id)),
         (Place::Subscription(id), _) => drop(bmc.redfish.subscriptions.remove(id)),
         (Place::Task(id), _) => bmc.redfish.tasks.remove(id),
+        (Place::LogEntry(_, id), _) => drop(bmc.log.remove(now.unix, id)),
         _ => return Err(Reply::refuse(405, Message::new(Key::OperationNotAllowed, &[]))),
     }
     Ok(Reply::empty(204))

@@ -68,6 +68,28 @@ fn power_commands_have_their_effect_later() {
 }
 
 #[test]
+fn no_power_command_overtakes_one_that_waits() {
+    let mut rig = Rig::own();
+    rig.fail(&[Fault::SlowPower(Duration::from_secs(20))]);
+    assert_eq!(rig.post(RESET, &json!({ "ResetType": "ForceOff" })).0, 204);
+    rig.fail(&[]);
+    assert_eq!(rig.post(RESET, &json!({ "ResetType": "On" })).0, 204);
+    assert_eq!(rig.wait(19), []);
+    assert_eq!(rig.wait(1), [Order::Power(Control::Off), Order::Power(Control::On)]);
+}
+
+#[test]
+fn boot_flags_wait_for_a_slow_command() {
+    let mut rig = Rig::own();
+    rig.fail(&[Fault::SlowPower(Duration::from_secs(90))]);
+    let mut client = rig.log_in();
+    rig.done(&mut client, 0x00, 0x08, &[5, 0x80, 0x04, 0, 0, 0]);
+    rig.bmc.orders();
+    rig.done(&mut client, 0x00, 0x02, &[2]);
+    assert_eq!(rig.wait(90), [Order::Power(Control::Cycle)], "the flags are still there");
+}
+
+#[test]
 fn a_graceful_restart_waits_too() {
     let mut rig = Rig::own();
     rig.fail(&[Fault::SlowPower(Duration::from_secs(20))]);

@@ -120,6 +120,10 @@ fn hpe_answers_success_as_an_error_and_is_strict_about_boot() {
     assert_eq!(any.status, 412);
     let etag = rig.get(system)["@odata.etag"].as_str().unwrap().to_owned();
     assert_eq!(rig.reply(Method::PATCH, system, &[("if-match", &etag)], &led).status, 200);
+    // What was left out is named beside the success.
+    let (status, body) = rig.patch(system, &json!({ "IndicatorLED": "Off", "SerialNumber": "x" }));
+    let said = body["error"]["@Message.ExtendedInfo"].as_array().unwrap().len();
+    assert_eq!((status, said), (200, 2), "{body}");
     let (_, body) =
         rig.patch("/redfish/v1/Systems/1/Bios/Settings", &json!({ "Attributes": { "BootTimeout": 5 } }));
     assert_eq!(message(&body), "iLO.2.14.SystemResetRequired");
@@ -174,6 +178,21 @@ fn supermicro_minds_the_efi_bit_and_forgets_flags_when_off() {
         assert_eq!(rig.bmc.orders(), [Order::Boot(None), Order::Power(Control::Off)]);
         assert_eq!(rig.done(&mut client, 0x00, 0x09, &[5, 0, 0])[2] & 0x80, 0);
     }
+}
+
+#[test]
+fn supermicro_keeps_flags_over_the_off_of_a_restart() {
+    let mut rig = Rig::new(Personality::Supermicro, FirmwareKind::Bios);
+    let once = json!({ "Boot": { "BootSourceOverrideTarget": "Pxe", "BootSourceOverrideEnabled": "Once" } });
+    assert_eq!(rig.patch("/redfish/v1/Systems/1", &once).0, 200);
+    rig.post(
+        "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset",
+        &json!({ "ResetType": "GracefulRestart" }),
+    );
+    rig.bmc.orders();
+    rig.bmc.happened(rig.now(), Happening::PoweredOff { by_guest: true });
+    assert!(rig.bmc.boot_override().is_some());
+    assert_eq!(rig.bmc.orders(), [Order::Power(Control::On)]);
 }
 
 #[test]

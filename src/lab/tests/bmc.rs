@@ -192,20 +192,37 @@ fn personalities_are_those_of_the_table() {
 #[test]
 fn faults_of_a_bmc_need_one() {
     let with = |fault: &str| {
-        let nodes = [node("a", ""), node("b", "bmc = \"off\"")].concat();
+        let deaf = node("c", "bmc = { ipmi = false, redfish = false }");
+        let nodes = [node("a", ""), node("b", "bmc = \"off\""), deaf].concat();
         format!("dryrack = 1\n{NETWORKS}{nodes}[fault.f]\n{fault}\n")
     };
     let lab = lab(&with("do.bmc = \"no-sol\""));
     let nodes = lab.faults.values().flat_map(|fault| &fault.nodes);
     let nodes: Vec<&str> = nodes.map(|node| node.as_str()).collect();
-    assert_eq!(nodes, ["a"], "those with a BMC");
+    assert_eq!(nodes, ["a"], "those with a BMC that has what fails");
     let bad = [
         "nodes = [\"b\"]\ndo.bmc = \"no-sol\"",
         "times = 2\ndo.bmc = \"no-sol\"",
+        "nodes = [\"c\"]\ndo.bmc = \"no-sol\"",
+        "nodes = [\"c\"]\ndo.bmc.busy = \"30s\"",
         "do.bmc.drop-sessions = 0",
         "do.bmc.slow-power = \"100ms\"",
         "do.bmc.forget-user = \"\"",
         "do.bmc = \"deaf\"",
     ];
     assert_snapshot!(bad.map(|fault| check(&with(fault))).join("\n"));
+}
+
+#[test]
+fn a_node_may_have_less_than_its_network() {
+    let text = |of_node: &str| {
+        let networks = NETWORKS.replace("user = \"root\"", "http = true");
+        format!("dryrack = 1\n{networks}{}", node("a", of_node))
+    };
+    let redfish =
+        |of_node: &str| lab(&text(of_node)).nodes.values().next().and_then(|node| node.bmc.as_ref()?.redfish);
+    assert_eq!(redfish(""), Some(crate::lab::Redfish::HttpsAndHttp));
+    assert_eq!(redfish("bmc = { http = false }"), Some(crate::lab::Redfish::Https));
+    assert_eq!(redfish("bmc = { redfish = false }"), None);
+    assert_snapshot!(check(&text("bmc = { redfish = false, http = true }")));
 }

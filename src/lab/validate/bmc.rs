@@ -153,12 +153,10 @@ impl Check<'_> {
     fn redfish(&mut self, settings: &RawBmcSettings, of_network: Option<&RawNetworkBmcs>) -> Option<Redfish> {
         let by_https = switch(&settings.redfish, of_network.map(|bmcs| &bmcs.redfish), true);
         let by_http = switch(&settings.http, of_network.map(|bmcs| &bmcs.http), false);
-        if !by_https && by_http {
-            let given = settings.http.given().or_else(|| of_network.and_then(|bmcs| bmcs.http.given()));
-            if let Some(Located { span, .. }) = given {
-                let what = "a BMC without Redfish has nothing to answer by HTTP".to_owned();
-                self.malformed(span, what, "remove `http`, or `redfish = false`");
-            }
+        // What a network says of HTTP is for those that have Redfish.
+        if !by_https && let Some(Located { value: true, span }) = settings.http.given() {
+            let what = "a BMC without Redfish has nothing to answer by HTTP".to_owned();
+            self.malformed(span, what, "remove `http`, or `redfish = false`");
         }
         match (by_https, by_http) {
             (false, _) => None,

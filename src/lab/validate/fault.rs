@@ -44,14 +44,22 @@ impl Check<'_> {
         let after = raw.after.given().and_then(|after| self.after(after));
         let kind = self.needed(&raw.kind, "do = { dhcp = \"drop\" }", home)?;
         let mut nodes = self.nodes_of_fault(raw, home, machines)?;
-        if let FaultKind::Bmc(_) = kind.value {
-            let has_bmc = |node: &NodeName| machines.nodes.get(node).is_some_and(|node| node.bmc.is_some());
+        if let FaultKind::Bmc(fault) = &kind.value {
+            let lacks = |node: &NodeName| match machines.nodes.get(node).and_then(|node| node.bmc.as_ref()) {
+                None => Some("no BMC".to_owned()),
+                Some(bmc) => {
+                    let lack = fault.lacks(bmc.ipmi, bmc.redfish.is_some());
+                    lack.map(|lack| format!("a BMC with {lack}"))
+                }
+            };
             if raw.nodes.is_missing() {
-                nodes.retain(has_bmc);
+                nodes.retain(|node| lacks(node).is_none());
             }
-            let without = nodes.iter().find(|node| !has_bmc(node)).map(|node| format!("`{node}` has no BMC"));
-            if let Some(what) = without.or(nodes.is_empty().then(|| "no node has a BMC".to_owned())) {
-                self.bad_fault(&kind.span, what, "add `bmc` to the node or to its network");
+            let without = nodes.iter().find_map(|node| Some(format!("`{node}` has {}", lacks(node)?)));
+            let nobody = "no node has a BMC that could fail in this way";
+            if let Some(what) = without.or(nodes.is_empty().then(|| nobody.to_owned())) {
+                let help = "add `bmc` to the node or to its network, with `ipmi` and `redfish` as the fault needs them";
+                self.bad_fault(&kind.span, what, help);
                 return None;
             }
         }

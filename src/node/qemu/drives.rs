@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::event::Known;
 use crate::name::DiskName;
+use crate::node::Export;
 use crate::plan::qemu::{CD, cd_id};
 use crate::plan::{Medium, NodeKind, NodePlan};
 
@@ -22,6 +23,8 @@ pub(super) struct Media {
     /// The images that the lab file has for its CD drives.
     planned: BTreeMap<DiskName, PathBuf>,
     now: Mutex<BTreeMap<DiskName, Medium>>,
+    /// Who serves the images that are exported.
+    exports: Mutex<BTreeMap<DiskName, Export>>,
     /// The number of sticks that were plugged in.
     sticks: AtomicU32,
     /// The files of sticks that were made for images.
@@ -39,7 +42,15 @@ impl Media {
         if cds.is_empty() {
             cds.insert(CD.to_owned(), further());
         }
-        Self { cds, stick, planned, now: Mutex::new(now), sticks: AtomicU32::new(0), made: Mutex::default() }
+        Self {
+            cds,
+            stick,
+            planned,
+            now: Mutex::new(now),
+            exports: Mutex::default(),
+            sticks: AtomicU32::new(0),
+            made: Mutex::default(),
+        }
     }
 
     /// Returns what is in the drives.
@@ -60,7 +71,19 @@ impl Media {
 
     /// Empties a drive, and returns the event.
     pub(super) fn empty(&self, drive: &DiskName) -> Known {
+        self.end_export(drive);
         self.set(drive, Medium::Empty, None)
+    }
+
+    /// Ends the export of the image in a drive, if it is one that is exported. Reads of it that wait end then, which
+    /// QEMU would wait for before it takes the image out. Returns whether there was one: the drive has no image now.
+    pub(super) fn end_export(&self, drive: &DiskName) -> bool {
+        self.exports().remove(drive).is_some()
+    }
+
+    /// Holds who serves the image in a drive, as long as it is there.
+    pub(super) fn hold(&self, drive: &DiskName, export: Export) {
+        self.exports().insert(drive.clone(), export);
     }
 
     /// Changes what is in a drive, and returns the event, with a text for the medium.
@@ -84,8 +107,9 @@ impl Media {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).push(path);
     }
 
-    /// Deletes the files of sticks that were made for images. The machine has ended.
+    /// Ends all exports, and deletes the files of sticks that were made for images. The machine has ended.
     pub(super) fn delete(&self) {
+        self.exports().clear();
         let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
         for path in made {
             // What stays is in the run folder, and is removed with it.
@@ -101,6 +125,10 @@ impl Media {
             None if self.stick.as_ref() == Some(drive) => drive.to_string(),
             None => format!("disk.{drive}"),
         }
+    }
+
+    fn exports(&self) -> MutexGuard<'_, BTreeMap<DiskName, Export>> {
+        self.exports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> MutexGuard<'_, BTreeMap<DiskName, Medium>> {

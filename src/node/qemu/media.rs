@@ -57,6 +57,7 @@ impl Machine {
         let session = session.as_mut().filter(|session| session.is_on());
         let name = match drive {
             Drive::Cd(cd) => {
+                body.media.end_export(&cd);
                 if let Some(session) = session.filter(|session| session.cds.contains(&cd)) {
                     let ejected = session.qmp.eject(&cd_id(&body.plan, &cd)).await;
                     ejected.map_err(|source| body.failed("eject the image from the drive of", source))?;
@@ -65,6 +66,7 @@ impl Machine {
                 cd
             }
             Drive::Stick(disk) => {
+                body.media.end_export(&disk.disk);
                 if let Some(session) = session {
                     body.unplug(session, disk).await?;
                 }
@@ -116,27 +118,34 @@ impl Body {
         let image =
             image.ok_or_else(|| NodeError::NoMedium { node: self.plan.node.clone(), drive: cd.clone() })?;
         let text = image.to_string();
-        let (medium, file) = match image {
+        let (medium, file, export) = match image {
             MediaImage::File(file) => {
                 let name = file.to_string_lossy().into_owned();
-                (Medium::File(file), name)
+                (Medium::File(file), name, None)
             }
             // A URL as QEMU takes it in place of a file: drive and medium change in one command then, and a tray that
             // is open with a medium in it is always one that the guest has opened.
-            MediaImage::Exported(ExportedImage { socket, .. }) => {
+            MediaImage::Exported(ExportedImage { socket, export, .. }) => {
                 let name = format!("nbd+unix:///?socket={socket}");
-                (Medium::Exported { socket, overlay: None }, name)
+                (Medium::Exported { socket, overlay: None }, name, Some(export))
             }
         };
+        let was_ended = self.media.end_export(&cd);
         let effect = match session.filter(|session| session.cds.contains(&cd)) {
             Some(session) => {
                 let inserted = session.qmp.insert(&cd_id(&self.plan, &cd), &file).await;
+                if was_ended && inserted.is_err() {
+                    self.events.emit_of(&self.plan.node, self.media.empty(&cd));
+                }
                 inserted.map_err(|source| self.failed("insert an image into the drive of", source))?;
                 self.close_first(session, &cd).await;
                 Effect::Now
             }
             None => Effect::NextStart,
         };
+        if let Some(export) = export {
+            self.media.hold(&cd, export);
+        }
         self.events.emit_of(&self.plan.node, self.media.set(&cd, medium, Some(text)));
         Ok(effect)
     }
@@ -161,10 +170,17 @@ impl Body {
             return Err(NodeError::NoMedium { node: self.plan.node.clone(), drive: stick.disk.clone() });
         }
         let number = self.media.number();
+        let export = match &image {
+            Some(MediaImage::Exported(image)) => Some(image.export.clone()),
+            Some(MediaImage::File(_)) | None => None,
+        };
         let (medium, text) = self.stick(stick, number, image).await?;
+        self.media.end_export(&stick.disk);
         let effect = match session {
             Some(session) => {
-                self.unplug(session, stick).await?;
+                if self.unplug(session, stick).await? {
+                    self.events.emit_of(&self.plan.node, self.media.empty(&stick.disk));
+                }
                 let failed = |source| self.failed("plug a stick into", source);
                 // A block node of its own for each time: QEMU may still hold the name of the last one.
                 let drive = format!("stick{number}");
@@ -190,6 +206,9 @@ impl Body {
             }
             None => Effect::NextStart,
         };
+        if let Some(export) = export {
+            self.media.hold(&stick.disk, export);
+        }
         let event = self.media.set(&stick.disk, medium, Some(text));
         self.events.emit_of(&self.plan.node, event);
         Ok(effect)
@@ -222,7 +241,7 @@ impl Body {
                 (Medium::File(overlay), file.display().to_string())
             }
             Some(MediaImage::Exported(image)) => {
-                let ExportedImage { socket, size, is_write_protected, label } = image;
+                let ExportedImage { socket, size, is_write_protected, label, export: _ } = image;
                 let overlay = match is_write_protected {
                     true => None,
                     false => {
@@ -236,14 +255,14 @@ impl Body {
         })
     }
 
-    /// Unplugs a stick, and releases its files. No effect if it is unplugged.
+    /// Unplugs a stick, and releases its files; returns whether it was plugged in.
     #[expect(
         clippy::disallowed_methods,
         reason = "QEMU releases the block node of a device when it has time"
     )]
-    async fn unplug(&self, session: &mut Session, stick: &NodeDisk) -> Result<(), NodeError> {
+    async fn unplug(&self, session: &mut Session, stick: &NodeDisk) -> Result<bool, NodeError> {
         let failed = |source| self.failed("unplug a stick from", source);
-        let Some(nodes) = session.sticks.remove(&stick.disk) else { return Ok(()) };
+        let Some(nodes) = session.sticks.remove(&stick.disk) else { return Ok(false) };
         session.qmp.unplug(&disk_id(stick)).await.map_err(failed)?;
         for node in nodes {
             let mut tries = 0..TRIES;
@@ -254,7 +273,7 @@ impl Body {
                 tokio::time::sleep(TRY).await;
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

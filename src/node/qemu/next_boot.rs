@@ -119,7 +119,10 @@ impl Body {
         let next = {
             let mut next = self.next_boot();
             next.is_prepared = true;
-            next.clone()
+            let now = next.clone();
+            // A change that cannot be made fails one start, not all of them.
+            next.secure_boot = None;
+            now
         };
         let mut options = StartOptions {
             boot: next.over.target(),
@@ -153,7 +156,6 @@ impl Body {
             tokio::fs::write(&draft, flash).await?;
             tokio::fs::rename(&draft, &path).await?;
         }
-        self.next_boot().secure_boot = None;
         Ok(options)
     }
 

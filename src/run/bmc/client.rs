@@ -30,6 +30,8 @@ use crate::system::host::EnteredNetwork;
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the head of an answer may take, and each piece of its body.
 const ANSWER: Duration = Duration::from_secs(15);
+/// How long the first bytes of an image may take with all redirects, and the rest of an answer to a pushed event.
+const WHOLE: Duration = Duration::from_secs(20);
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
 /// How many bytes a check of an image asks for.
@@ -77,7 +79,7 @@ pub(in crate::run) enum FetchError {
 impl Hint for FetchError {
     fn hint(&self) -> Option<std::borrow::Cow<'static, str>> {
         let hint = match self {
-            Self::Forbidden(_) => "addresses of this host, link-local and multicast ones are refused",
+            Self::Forbidden(_) => "loopback, unspecified, link-local and multicast addresses are refused",
             Self::Certificate(_) => "it must be signed by the CA of the lab; `--insecure` takes any",
             Self::NoRanges => {
                 "serve it with a server that supports range requests, such as the one of the lab"
@@ -201,9 +203,13 @@ impl BmcClient {
 
     /// Fetches the first bytes of an image; returns its version, and the connection if it can be used further.
     pub(super) async fn first(&self, image: &Image) -> Result<(Version, Option<Link>), FetchError> {
-        let mut part = self.range(image, None, 0, FIRST - 1).await?;
-        while part.next().await?.is_some() {}
-        Ok((part.version.clone(), part.finish().await))
+        let asking = async {
+            let mut part = self.range(image, None, 0, FIRST - 1).await?;
+            while part.next().await?.is_some() {}
+            Ok((part.version.clone(), part.finish().await))
+        };
+        let late = || FetchError::Unreachable("it does not send the first bytes in time".to_owned());
+        tokio::time::timeout(WHOLE, asking).await.map_err(|_| late())?
     }
 
     /// Asks for a range of an image, up to the byte `last` or its end, over a connection that is there or a new one.
@@ -262,9 +268,6 @@ impl BmcClient {
         let mut request = request(Method::POST, &to, Bytes::from(body))?;
         let all = request.headers_mut();
         all.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(credentials) = &to.credentials {
-            all.insert(header::AUTHORIZATION, basic(credentials)?);
-        }
         for (name, value) in headers {
             let unusable = || FetchError::Header(name.clone());
             let name = HeaderName::try_from(name.as_str()).map_err(|_| unusable())?;
@@ -277,11 +280,15 @@ impl BmcClient {
         let status = response.status().as_u16();
         // The status says what became of it; the rest is read only for the server to end in peace.
         let (mut body, mut left) = (response.into_body(), REST);
-        while left > 0
-            && let Ok(Some(Ok(frame))) = tokio::time::timeout(ANSWER, body.frame()).await
-        {
-            left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len).max(1));
-        }
+        let reading = async {
+            while left > 0
+                && let Some(Ok(frame)) = body.frame().await
+            {
+                left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len).max(1));
+            }
+        };
+        // One that does not end has told its status all the same.
+        tokio::time::timeout(WHOLE, reading).await.ok();
         Ok(status)
     }
 

@@ -9,7 +9,7 @@ use crate::bmc::inventory::{
     Architecture, Disk, DiskBus, FirmwareKind, Inventory, Link, MemoryModule, Nic, Processor, SecureBootStart,
 };
 use crate::lab::{Bus, Firmware, NicModel};
-use crate::plan::qemu::{MANUFACTURER, QemuPlan, processor};
+use crate::plan::qemu::{MANUFACTURER, QemuFirmware, QemuPlan, flash_format, processor};
 use crate::plan::{BmcPlan, BootTarget, NodeKind, NodePlan};
 
 /// Returns what the BMC of a node knows.
@@ -68,9 +68,14 @@ fn inventory(node: &NodePlan, qemu: &QemuPlan) -> Inventory {
     Inventory {
         firmware,
         firmware_version: firmware_version.to_owned(),
-        secure_boot: match node.firmware {
-            Firmware::UefiSecure => Some(SecureBootStart::Enabled),
-            Firmware::Bios | Firmware::Uefi => None,
+        secure_boot: match &qemu.firmware {
+            // Only a raw image of variables can be changed.
+            QemuFirmware::Uefi { file, .. }
+                if node.firmware == Firmware::UefiSecure && flash_format(&file.variables) == "raw" =>
+            {
+                Some(SecureBootStart::Enabled)
+            }
+            QemuFirmware::Uefi { .. } | QemuFirmware::Bios => None,
         },
         has_tpm: qemu.tpm.is_some(),
         architecture: Architecture::X86,

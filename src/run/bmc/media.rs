@@ -21,7 +21,7 @@ use crate::bmc::redfish::Outcome;
 use crate::event::{Emitter, Known, Service, Source};
 use crate::hint::{Hint, chain};
 use crate::name::{DiskName, NodeName};
-use crate::node::{Effect, ExportedImage, MediaCommand, MediaImage, NodeCommand, NodeError};
+use crate::node::{Effect, Export, ExportedImage, MediaCommand, MediaImage, NodeCommand, NodeError};
 use crate::plan::qemu::CD;
 use crate::plan::{NodeKind, NodePlan};
 use crate::run::command::RunCommand;
@@ -40,8 +40,6 @@ pub(in crate::run) struct VirtualMedia {
     client: BmcClient,
     commands: mpsc::Sender<RunCommand>,
     events: Emitter,
-    /// What is exported, by drive. Locked while a drive changes.
-    exports: tokio::sync::Mutex<BTreeMap<DiskName, Exported>>,
     /// How many images were exported.
     count: AtomicU32,
 }
@@ -122,7 +120,6 @@ impl VirtualMedia {
             client,
             commands,
             events,
-            exports: tokio::sync::Mutex::default(),
             count: AtomicU32::new(0),
         }
     }
@@ -175,50 +172,18 @@ impl VirtualMedia {
         by: Source,
     ) -> Result<Effect, MediaError> {
         let drive = self.drive(slot).cloned().ok_or_else(|| self.no_slot())?;
-        let (image, exported) = self.export(slot, image).await?;
-        let mut exports = self.exports.lock().await;
-        if exports.contains_key(&drive) {
-            self.take_out(&mut exports, &drive, by.clone()).await?;
-        }
-        let image = Some(MediaImage::Exported(image));
-        let command = MediaCommand::Insert { drive: Some(drive.clone()), image };
-        let effect = self.command(command, by).await?;
-        exports.insert(drive, exported);
-        Ok(effect)
+        let image = Some(MediaImage::Exported(self.export(slot, image).await?));
+        self.command(MediaCommand::Insert { drive: Some(drive), image }, by).await
     }
 
     /// Ejects what is in a slot, whether or not its server still answers.
     pub(in crate::run) async fn eject(&self, slot: Slot, by: Source) -> Result<Effect, MediaError> {
         let drive = self.drive(slot).cloned().ok_or_else(|| self.no_slot())?;
-        let mut exports = self.exports.lock().await;
-        self.take_out(&mut exports, &drive, by).await
-    }
-
-    async fn take_out(
-        &self,
-        exports: &mut BTreeMap<DiskName, Exported>,
-        drive: &DiskName,
-        by: Source,
-    ) -> Result<Effect, MediaError> {
-        // QEMU waits for reads before it ejects, and those end with the connection.
-        drop(exports.remove(drive));
-        self.command(MediaCommand::Eject { drive: Some(drive.clone()) }, by).await
-    }
-
-    /// Stops to export what was in a slot: its machine has something else there now.
-    pub(in crate::run) async fn release(&self, slot: Slot) {
-        if let Some(drive) = self.drive(slot) {
-            drop(self.exports.lock().await.remove(drive));
-        }
-    }
-
-    /// Stops all exports. The machine has ended.
-    pub(in crate::run) async fn close(&self) {
-        self.exports.lock().await.clear();
+        self.command(MediaCommand::Eject { drive: Some(drive) }, by).await
     }
 
     /// Serves an image at a socket of its own.
-    async fn export(&self, slot: Slot, image: Image) -> Result<(ExportedImage, Exported), MediaError> {
+    async fn export(&self, slot: Slot, image: Image) -> Result<ExportedImage, MediaError> {
         let url = image.url.clone();
         let is_write_protected = slot == Slot::Cd || image.is_write_protected;
         let (node, events) = (self.node.clone(), self.events.clone());
@@ -239,8 +204,8 @@ impl VirtualMedia {
             let error = serve_nbd(listener, name, Arc::new(remote)).await;
             failed(format!("an image is not exported any more: {}", chain(&error)));
         });
-        let exported = Exported { socket: self.folder.join(&socket), _server: server };
-        Ok((ExportedImage { socket, size, is_write_protected, label: url }, exported))
+        let export = Export::new(Exported { socket: self.folder.join(&socket), _server: server });
+        Ok(ExportedImage { socket, export, size, is_write_protected, label: url })
     }
 
     async fn command(&self, media: MediaCommand, by: Source) -> Result<Effect, MediaError> {

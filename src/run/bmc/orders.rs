@@ -84,11 +84,12 @@ impl OrderHandler {
                 BmcOrder::Check(image, found) => {
                     let media = Arc::clone(&self.media);
                     others.spawn(async move {
-                        // A client that has gone wants no answer.
+                        // The BMC is gone when the services have ended.
                         found.send(media.check(&image).await).ok();
                     });
                 }
                 BmcOrder::Push(delivery) => pushes.send(delivery),
+                BmcOrder::Unsubscribed(subscription) => pushes.forget(subscription),
             }
         }
     }

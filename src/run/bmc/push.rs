@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::client::BmcClient;
 use crate::bmc::redfish::Delivery;
@@ -15,12 +15,14 @@ use crate::serve::bmc::BmcInput;
 /// How often a delivery is tried, and after which time again; the service says so in its properties.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(5);
+/// How many events wait for a subscriber that takes them slowly, which is given up then.
+const WAITING: usize = 64;
 
 /// The deliveries of one BMC: in order for each subscriber, and no subscriber waits for another one.
 pub(super) struct Pushes {
     client: BmcClient,
     inputs: mpsc::UnboundedSender<BmcInput>,
-    queues: BTreeMap<u32, mpsc::UnboundedSender<Delivery>>,
+    queues: BTreeMap<u32, (mpsc::Sender<Delivery>, AbortHandle)>,
     tasks: JoinSet<()>,
 }
 
@@ -33,14 +35,23 @@ impl Pushes {
     /// Delivers after what the subscriber was sent before.
     pub(super) fn send(&mut self, delivery: Delivery) {
         while self.tasks.try_join_next().is_some() {}
-        self.queues.retain(|_, queue| !queue.is_closed());
-        let queue = self.queues.entry(delivery.subscription).or_insert_with(|| {
-            let (queue, waiting) = mpsc::unbounded_channel();
-            self.tasks.spawn(deliver(self.client.clone(), self.inputs.clone(), waiting));
-            queue
+        let subscription = delivery.subscription;
+        let (queue, _) = self.queues.entry(subscription).or_insert_with(|| {
+            let (queue, waiting) = mpsc::channel(WAITING);
+            let task = self.tasks.spawn(deliver(self.client.clone(), self.inputs.clone(), waiting));
+            (queue, task)
         });
-        // Who could not be reached a moment ago is told nothing more.
-        queue.send(delivery).ok();
+        // Who takes nothing, or could not be reached a moment ago, is told nothing more.
+        if queue.try_send(delivery).is_err() {
+            self.inputs.send(BmcInput::Unreachable(subscription)).ok();
+        }
+    }
+
+    /// Tells a subscriber nothing more, not even what waits.
+    pub(super) fn forget(&mut self, subscription: u32) {
+        if let Some((_, task)) = self.queues.remove(&subscription) {
+            task.abort();
+        }
     }
 }
 
@@ -48,7 +59,7 @@ impl Pushes {
 async fn deliver(
     client: BmcClient,
     inputs: mpsc::UnboundedSender<BmcInput>,
-    mut waiting: mpsc::UnboundedReceiver<Delivery>,
+    mut waiting: mpsc::Receiver<Delivery>,
 ) {
     while let Some(delivery) = waiting.recv().await {
         let subscription = delivery.subscription;

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
@@ -26,7 +26,9 @@ use crate::serve::nbd::{DiskSource, Reading};
 const CHUNK: u64 = 128 << 10;
 /// How many chunks are fetched at once when they are read one after the other.
 const AHEAD: u64 = 32;
-/// The pauses before further attempts. A guest waits half a minute for its drive.
+/// When no further attempt begins. A guest waits half a minute for its drive.
+const ATTEMPTS: Duration = Duration::from_secs(12);
+/// The pauses before further attempts.
 const PAUSES: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
 
@@ -158,7 +160,8 @@ impl RemoteImage {
             wanted + missing.count() as u64
         };
         fetcher.next = wanted;
-        let mut pauses = PAUSES.iter();
+        let began = Instant::now();
+        let mut pauses = PAUSES.iter().take_while(|_| began.elapsed() < ATTEMPTS);
         loop {
             let error = match self.transfer(fetcher, end).await {
                 Ok(()) => return Ok(()),

@@ -179,6 +179,34 @@ fn a_password_may_have_to_be_changed_first() {
 }
 
 #[test]
+fn who_gets_the_number_of_a_former_user_is_somebody_else() {
+    let mut bmc = bmc();
+    let uri = add(&mut bmc, "op", "Operator");
+    assert_eq!(patch(&mut bmc, &uri, &json!({ "PasswordChangeRequired": true })).0, 200);
+    // As IPMI removes a user: by an empty name.
+    bmc.users.remove(3);
+    assert_eq!(add(&mut bmc, "other", "Operator"), uri);
+    assert_eq!(ask_as(&mut bmc, ("other", "word-word"), Method::GET, SYSTEM, &Value::Null).0, 200);
+}
+
+#[test]
+fn sessions_of_ipmi_end_with_what_their_user_may() {
+    let mut bmc = bmc();
+    let uri = add(&mut bmc, "op", "ReadOnly");
+    assert!(bmc.take_ended().is_empty());
+    assert!(!bmc.users.get(3).unwrap().has_sol);
+    for change in
+        [json!({ "RoleId": "Operator" }), json!({ "Password": "word-word-2" }), json!({ "Enabled": false })]
+    {
+        assert_eq!(patch(&mut bmc, &uri, &change).0, 200);
+        assert_eq!(bmc.take_ended(), [3], "{change}");
+    }
+    assert!(bmc.users.get(3).unwrap().has_sol);
+    assert_eq!(ask(&mut bmc, Method::DELETE, &uri, &Value::Null).0, 204);
+    assert_eq!(bmc.take_ended(), [3]);
+}
+
+#[test]
 fn wrong_passwords_lock_a_user_out() {
     let mut bmc = bmc();
     add(&mut bmc, "op", "Operator");

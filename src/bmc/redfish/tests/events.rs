@@ -56,6 +56,10 @@ fn wrong_subscriptions_are_refused() {
     for (more, message) in [
         (json!({ "Destination": "http://127.0.0.1/e" }), "AccessDenied"),
         (json!({ "Destination": "x" }), "PropertyValueFormatError"),
+        (json!({ "Destination": "http://u:p@10.0.0.9/e" }), "PropertyValueFormatError"),
+        (json!({ "HttpHeaders": { "X-Key": "a" } }), "PropertyValueTypeError"),
+        (json!({ "HttpHeaders": ["X-Key: a"] }), "PropertyValueTypeError"),
+        (json!({ "HttpHeaders": [{ "Content-Length": "0" }] }), "PropertyValueFormatError"),
         (json!({ "Protocol": "SMTP" }), "PropertyValueNotInList"),
         (json!({ "RegistryPrefixes": ["Base"] }), "PropertyValueNotInList"),
         (json!({ "HttpHeaders": [{ "a b": "c" }] }), "PropertyValueFormatError"),

@@ -1,6 +1,6 @@
 //! What makers do differently.
 
-use super::super::settings::{BootPlace, CdTarget, IfMatch, MediaWay, Partial, PostLock, RestartOff};
+use super::super::settings::{BootPlace, CdTarget, IfMatch, MediaWay, Partial, PostLock};
 use super::super::{Outcome, finish};
 use super::*;
 
@@ -48,11 +48,8 @@ fn a_busy_service_and_dropped_sessions() {
 fn conditions_may_be_needed() {
     let mut bmc = bmc();
     let light = json!({ "IndicatorLED": "Lit" });
-    bmc.redfish.settings.if_match = IfMatch::Required;
-    assert_eq!(head(&mut bmc, &[], &light), (428, vec!["PreconditionRequired".to_owned()]));
-    let etag = get(&mut bmc, SYSTEM)["@odata.etag"].as_str().unwrap().to_owned();
-    assert_eq!(head(&mut bmc, &[("if-match", &etag)], &light).0, 200);
     bmc.redfish.settings.if_match = IfMatch::OnlyAny;
+    assert_eq!(head(&mut bmc, &[], &light), (428, vec!["PreconditionRequired".to_owned()]));
     let etag = get(&mut bmc, SYSTEM)["@odata.etag"].as_str().unwrap().to_owned();
     assert_eq!(head(&mut bmc, &[("if-match", &etag)], &light).0, 412);
     assert_eq!(head(&mut bmc, &[("if-match", "*")], &light).0, 200);
@@ -96,17 +93,6 @@ fn boot_is_locked_while_the_firmware_starts() {
 }
 
 #[test]
-fn power_conflicts() {
-    let mut bmc = bmc();
-    bmc.redfish.settings.restart_off = RestartOff::Refuses;
-    bmc.redfish.settings.refuses_on_for = 5;
-    assert_eq!(reset(&mut bmc, "ForceOff"), 204);
-    for kind in ["ForceRestart", "PowerCycle", "GracefulRestart", "On"] {
-        assert_eq!(reset(&mut bmc, kind), 409, "{kind}");
-    }
-}
-
-#[test]
 fn media_are_changed_by_patch_or_as_a_task() {
     let mut bmc = bmc();
     let cd = format!("{SYSTEM}/VirtualMedia/Cd");
@@ -142,6 +128,4 @@ fn media_are_changed_by_patch_or_as_a_task() {
     let eject = format!("{cd}/Actions/VirtualMedia.EjectMedia");
     assert_eq!(post(&mut bmc, &eject, &Value::Null).0, 400);
     assert_eq!(post(&mut bmc, &eject, &json!({})).0, 204);
-    bmc.redfish.settings.media.needs_credentials = true;
-    assert_eq!(done(answer(&mut bmc, &request(Method::POST, &insert, &head, &body))).status, 400);
 }

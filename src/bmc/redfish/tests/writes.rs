@@ -41,8 +41,60 @@ fn firmware_settings_apply_at_the_next_reset() {
 }
 
 #[test]
+fn settings_wait_for_a_start_that_others_order_too() {
+    let mut bmc = bmc();
+    assert_eq!(reset(&mut bmc, "ForceOff"), 204);
+    bmc.happened(at(11), Happening::PoweredOff { by_guest: false });
+    bmc.orders();
+    let timeout = json!({ "Attributes": { "BootTimeout": 5 } });
+    assert_eq!(patch(&mut bmc, &format!("{BIOS}/Settings"), &timeout).0, 200);
+    // Dryrack powers it on without asking the BMC.
+    bmc.happened(at(20), Happening::PoweredOn);
+    let ordered = orders(&mut bmc);
+    assert!(matches!(ordered.as_slice(), [Order::Firmware(_), Order::Power(Control::Cycle)]), "{ordered:?}");
+    bmc.happened(at(21), Happening::PoweredOff { by_guest: false });
+    bmc.happened(at(22), Happening::PoweredOn);
+    assert_eq!(orders(&mut bmc), []);
+    assert_eq!(bmc.power().restart_cause(), RestartCause::Button);
+}
+
+#[test]
+fn settings_that_come_after_a_restart_was_ordered_wait_for_the_next_one() {
+    let mut bmc = bmc();
+    bmc.happened(at(1), Happening::PoweredOn);
+    assert_eq!(reset(&mut bmc, "ForceRestart"), 204);
+    let timeout = json!({ "Attributes": { "BootTimeout": 5 } });
+    assert_eq!(patch(&mut bmc, &format!("{BIOS}/Settings"), &timeout).0, 200);
+    assert_eq!(reset(&mut bmc, "ForceRestart"), 204);
+    let ordered = orders(&mut bmc);
+    assert!(
+        matches!(
+            ordered.as_slice(),
+            [Order::Power(Control::Reset), Order::Firmware(_), Order::Power(Control::Cycle)]
+        ),
+        "{ordered:?}"
+    );
+    bmc.happened(at(11), Happening::Reset { by_guest: false });
+    bmc.happened(at(12), Happening::PoweredOff { by_guest: false });
+    assert!(bmc.power().is_on(), "a cycle");
+    bmc.happened(at(13), Happening::PoweredOn);
+    assert_eq!((orders(&mut bmc), bmc.power().restart_cause()), (vec![], RestartCause::Command));
+}
+
+#[test]
+fn an_entry_of_the_log_is_deleted() {
+    let mut bmc = bmc();
+    bmc.log.add(5, crate::bmc::log::Logged::PowerOff);
+    let entries = format!("{SYSTEM}/LogServices/Sel/Entries");
+    let entry = get(&mut bmc, &entries)["Members"][0]["@odata.id"].as_str().unwrap().to_owned();
+    assert_eq!(ask(&mut bmc, Method::DELETE, &entry, &Value::Null).0, 204);
+    assert_eq!(ask(&mut bmc, Method::GET, &entry, &Value::Null).0, 404);
+}
+
+#[test]
 fn a_reset_by_the_system_applies_settings_too() {
     let mut bmc = bmc();
+    bmc.happened(at(1), Happening::PoweredOn);
     let timeout = json!({ "Attributes": { "BootTimeout": 5 } });
     assert_eq!(patch(&mut bmc, &format!("{BIOS}/Settings"), &timeout).0, 200);
     bmc.happened(at(11), Happening::Reset { by_guest: true });
