@@ -178,7 +178,7 @@ fn refuses(up: &Up, iso: &str) {
     );
     let loopback = up.fail(&["media", "insert", "bios", "http://127.0.0.1/rescue.iso"]);
     assert!(
-        loopback.starts_with("error: the URL cannot be used: it is an address of the host itself\n"),
+        loopback.starts_with("error: the URL cannot be used: it is a loopback address\n"),
         "{loopback}"
     );
     let plain = up.fail(&["media", "insert", "plain", iso]);
