@@ -177,10 +177,7 @@ fn refuses(up: &Up, iso: &str) {
         "error: cannot fetch http://10.93.0.1/none.iso: its server answers with status 404\n"
     );
     let loopback = up.fail(&["media", "insert", "bios", "http://127.0.0.1/rescue.iso"]);
-    assert!(
-        loopback.starts_with("error: the URL cannot be used: it is a loopback address\n"),
-        "{loopback}"
-    );
+    assert!(loopback.starts_with("error: the URL cannot be used: it is a loopback address\n"), "{loopback}");
     let plain = up.fail(&["media", "insert", "plain", iso]);
     assert!(plain.starts_with("error: `plain` has no BMC, which would fetch the image\n"), "{plain}");
     let drive = up.fail(&["media", "insert", "bios", iso, "--drive", "floppy"]);

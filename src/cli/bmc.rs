@@ -118,7 +118,14 @@ async fn perform(session: &mut IpmiSession, args: &Args) -> Result<u8, Stop> {
     let action = match args.action {
         Action::Status => return status(session).await.map_err(|error| Stop::host(&error)),
         Action::BootNext { device, uefi } => {
-            return boot_next(session, device, uefi).await.map_err(|error| Stop::host(&error));
+            let asked = flags(device, uefi);
+            let kept = boot_next(session, &asked).await.map_err(|error| Stop::host(&error))?;
+            output::data(&format!("next boot     {}\n", shown(&kept)));
+            if device != Device::Default && kept.device != asked.device {
+                let what = format!("the BMC at {host} accepted the override and has not kept it");
+                return Err(Stop::new(exit::UNFIT, what, None::<String>));
+            }
+            return Ok(exit::MET);
         }
         Action::Sol { steal } => return sol(session, host, steal).await,
         Action::Power { action } => action,
@@ -163,7 +170,7 @@ async fn status(session: &mut IpmiSession) -> Result<u8, IpmiError> {
 
 /// Returns the boot flags as text.
 fn shown(flags: &BootFlags) -> String {
-    let device = match flags.device.filter(|_| flags.valid) {
+    let device = match flags.device {
         None | Some(BootSelector::None) => return "boot order".to_owned(),
         Some(BootSelector::Pxe) => "network",
         Some(BootSelector::Disk | BootSelector::DiskSafe) => "disk",
@@ -181,10 +188,13 @@ fn shown(flags: &BootFlags) -> String {
         BootMode::Efi => ", by UEFI",
         BootMode::Legacy => "",
     };
-    format!("{device}, {times}{mode}")
+    let flags_of = format!("{device}, {times}{mode}");
+    // They count for nothing: their time is over, or they were used.
+    if flags.valid { flags_of } else { format!("boot order; {flags_of} is set, but not valid") }
 }
 
-async fn boot_next(session: &mut IpmiSession, device: Device, uefi: bool) -> Result<u8, IpmiError> {
+/// Returns the boot flags for a device.
+fn flags(device: Device, uefi: bool) -> BootFlags {
     let selector = match device {
         Device::Network => BootSelector::Pxe,
         Device::Disk => BootSelector::Disk,
@@ -194,18 +204,19 @@ async fn boot_next(session: &mut IpmiSession, device: Device, uefi: bool) -> Res
         Device::Default => BootSelector::None,
     };
     let mode = if uefi { BootMode::Efi } else { BootMode::Legacy };
-    let flags = BootFlags::new(selector, mode, Lifetime::Once);
-    let [keep, set] = set_boot_flags(&flags);
+    BootFlags::new(selector, mode, Lifetime::Once)
+}
+
+/// Sets boot flags; returns those that the BMC has then, since some accept flags that they do not keep.
+async fn boot_next(session: &mut IpmiSession, flags: &BootFlags) -> Result<BootFlags, IpmiError> {
+    let [keep, set] = set_boot_flags(flags);
     // Not every BMC has that parameter, and those without it keep the flags as long as they do.
     match session.ask(keep).await {
         Ok(_) | Err(IpmiError::Refused { .. }) => {}
         Err(error) => return Err(error),
     }
     session.ask(set).await?;
-    // Some BMCs accept flags that they do not keep.
-    let kept = session.ask_for(boot_flags(), parse_boot_flags).await?;
-    output::data(&format!("next boot     {}\n", shown(&kept)));
-    Ok(exit::MET)
+    session.ask_for(boot_flags(), parse_boot_flags).await
 }
 
 async fn sol(session: &mut IpmiSession, host: &str, steal: bool) -> Result<u8, Stop> {

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, watch};
 
@@ -194,10 +195,7 @@ impl Bmcs {
     }
 
     /// Opens the ports of a BMC; the future that it returns serves as long as it is polled.
-    pub(super) async fn start(
-        &self,
-        start: BmcStart<'_>,
-    ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    pub(super) async fn start(&self, start: BmcStart<'_>) -> io::Result<BoxFuture<'static, ()>> {
         let BmcStart { node, plan, devices, password, certificate, station, media, events } = start;
         let ipmi = if plan.ipmi { Some(station.udp(PORT).await?) } else { None };
         let redfish = match certificate {
@@ -227,7 +225,8 @@ impl Bmcs {
             orders,
             events: events_of_bmc,
         };
-        let serving = serve::bmc::serve(parts)?;
+        // A future that is moved is in the new place and in the old one, which counts with hundreds of BMCs.
+        let serving = Box::pin(serve::bmc::serve(parts)?);
         lock(&self.links).insert(node.node.clone(), link);
         // Those that began before; the events of others come from now on.
         inputs.send(BmcInput::Faults(fault::standing(&self.faults, &node.node))).ok();
@@ -239,11 +238,13 @@ impl Bmcs {
             media,
             events,
         };
-        Ok(async move {
+        let (handling, watching) =
+            (Box::pin(handler.run(wanted)), Box::pin(watch_node(machine, power, inputs)));
+        Ok(Box::pin(async move {
             // The network of the BMC lasts as long as this.
             let _station = station;
-            tokio::join!(serving, handler.run(wanted), watch_node(machine, power, inputs));
-        })
+            tokio::join!(serving, handling, watching);
+        }))
     }
 
     /// Connects a node with its BMC, if it has one.

@@ -27,6 +27,7 @@ use super::message::Answer;
 use super::packet::{Packet, PayloadType};
 use super::privilege::Privilege;
 use super::rmcp::Datagram;
+use super::sol::Refusal;
 use super::sol::console::{ConsoleEnd, Rules};
 use super::sol::packet::{HEADER, Status};
 
@@ -39,8 +40,6 @@ const LOGINS: u8 = 2;
 /// What Activate Payload asks for: the only instance, encrypted and authenticated.
 const ACTIVATE: [u8; 6] = [1, 1, 0xc0, 0, 0, 0];
 const DEACTIVATE: [u8; 6] = [1, 1, 0, 0, 0, 0];
-/// 80h of Activate Payload: active in another session.
-const ACTIVE_ELSEWHERE: Completion = Completion::Other(0x80);
 /// How many typed characters may wait.
 const TYPED: usize = 1 << 16;
 
@@ -274,7 +273,7 @@ impl Client {
                 self.console = Some(ConsoleEnd::new(rules(&answer.data)));
                 progress.events.push(Event::SolStarted);
             }
-            Purpose::Activate(WhenTaken::TakeOver) if answer.completion == ACTIVE_ELSEWHERE => {
+            Purpose::Activate(WhenTaken::TakeOver) if answer.completion == Refusal::Active.completion() => {
                 let job = |purpose, command, data: &[u8]| Job { purpose, command, data: data.to_vec() };
                 let again = Purpose::Activate(WhenTaken::Refuse);
                 self.queue.push_front(job(again, command::ACTIVATE_PAYLOAD, &ACTIVATE));

@@ -14,6 +14,7 @@ use tokio::net::UdpSocket;
 use crate::bmc::ipmi::client::chassis::Ask;
 use crate::bmc::ipmi::client::{Client, Error, Event, Progress, Settings, WhenTaken};
 use crate::bmc::ipmi::completion::Completion;
+use crate::bmc::ipmi::sol::Refusal;
 use crate::hint::Hint;
 use crate::system;
 
@@ -50,6 +51,14 @@ pub enum IpmiError {
         /// Why.
         completion: Completion,
     },
+    /// The BMC refused Serial over LAN.
+    #[error("the BMC at {bmc} refused Serial over LAN: {why}")]
+    Console {
+        /// The BMC.
+        bmc: SocketAddr,
+        /// Why.
+        why: Refusal,
+    },
     /// The answer is not one to the command.
     #[error("the answer of the BMC at {bmc} is too short")]
     Short {
@@ -62,13 +71,14 @@ impl Hint for IpmiError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Session { error, .. } => Some(error.hint().into()),
-            Self::Refused { completion: Completion::Other(0x80), .. } => {
-                Some("the console may be in use by another session: `--steal` takes it over".into())
+            Self::Console { why: Refusal::Active, .. } => Some("`--steal` takes it over".into()),
+            Self::Console { why: Refusal::Disabled, .. } => {
+                Some("enable it for the user and in the BMC; some have none while the machine is off".into())
             }
             Self::Refused { completion: Completion::WrongState, .. } => {
                 Some("power the machine on first".into())
             }
-            Self::Socket { .. } | Self::Refused { .. } | Self::Short { .. } => None,
+            Self::Socket { .. } | Self::Refused { .. } | Self::Console { .. } | Self::Short { .. } => None,
         }
     }
 }
@@ -136,7 +146,7 @@ impl IpmiSession {
             match self.next().await? {
                 Event::SolStarted => return Ok(()),
                 Event::SolRefused(completion) => {
-                    return Err(IpmiError::Refused { bmc: self.bmc, completion });
+                    return Err(IpmiError::Console { bmc: self.bmc, why: Refusal::of(completion) });
                 }
                 _ => {}
             }

@@ -6,18 +6,19 @@ use super::super::completion::Completion;
 use super::super::message::Answer;
 use super::super::packet::PayloadType;
 use super::super::privilege::Privilege;
+use super::super::sol::Refusal;
 use super::super::sol::bmc::{BmcEnd, Rules};
 use super::super::sol::packet::HEADER;
 use super::discovery::is_here;
 use super::settings::Settings;
 use super::world::SolTerms;
 
-/// 80h of Activate Payload: active in another session. Of Deactivate Payload: not active.
-const ALREADY: Completion = Completion::Other(0x80);
-/// 81h of Activate and Deactivate Payload: the payload type is disabled.
-pub(super) const DISABLED: Completion = Completion::Other(0x81);
-/// 84h of Activate Payload: not without encryption.
-const ENCRYPTION_REQUIRED: Completion = Completion::Other(0x84);
+/// Of Activate Payload: active in another session. Of Deactivate Payload: not active.
+const ALREADY: Completion = Refusal::Active.completion();
+/// Of both: the payload type is disabled.
+pub(super) const DISABLED: Completion = Refusal::Disabled.completion();
+/// Of Activate Payload.
+const ENCRYPTION_REQUIRED: Completion = Refusal::Unencrypted.completion();
 /// 80h of Get Channel Payload Version: not on this channel.
 const NOT_ON_CHANNEL: Completion = Completion::Other(0x80);
 
