@@ -26,7 +26,7 @@ fn linux() -> PathBuf {
 }
 
 fn facts() -> HostFacts {
-    let facts = facts::gather(Isolation::Private);
+    let facts = facts::gather(Isolation::Private, facts::QemuDevices::NotAsked);
     assert!(facts.qemu.is_some(), "this test needs QEMU");
     assert!(!facts.firmware.is_empty(), "this test needs OVMF");
     facts

@@ -12,11 +12,12 @@ mod common;
 mod terminal;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Home, build, cache, run, signal, stderr, wait_for};
+use common::{Home, build, cache, run, signal, stderr, stdout, wait_for};
 use nix::sys::signal::Signal;
 use terminal::{BOOT, Done, Terminal, ipmitool};
 
@@ -186,4 +187,49 @@ fn survives_a_power_cycle(terminal: &mut Terminal) {
     assert!(inside(terminal, "ipmitool chassis restart_cause").contains("chassis power control command"));
     assert!(inside(terminal, "ipmitool user list 1").contains("guest"));
     assert!(inside(terminal, "ipmitool sel elist").contains("Upper Critical going high"));
+}
+
+/// A QEMU as some distributions build it: it has no devices for IPMI, and does not start with them.
+const WITHOUT_IPMI: &str = r#"#!/bin/sh
+qemu=$(PATH=${PATH#*:} command -v qemu-system-x86_64)
+case "$*" in
+"-device help") "$qemu" -device help | grep -v ipmi ;;
+*ipmi*) exit 1 ;;
+*) exec "$qemu" "$@" ;;
+esac
+"#;
+
+#[test]
+fn a_qemu_without_ipmi_starts_a_machine_with_a_bmc() {
+    let home = Home::with_host();
+    let programs = home.path().join("bin");
+    let qemu = programs.join("qemu-system-x86_64");
+    fs::create_dir(&programs).expect("a folder");
+    fs::write(&qemu, WITHOUT_IPMI).expect("a file");
+    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("a program");
+    let path = std::env::var("PATH").expect("a path");
+    let dryrack = |args: &[&str]| {
+        let mut dryrack = home.dryrack(args.iter().copied());
+        run(dryrack.current_dir(home.path()).env("PATH", format!("{}:{path}", programs.display())))
+    };
+    let network = "[network.lan]\naddress = \"10.91.0.1/24\"\nbmc = {}\n";
+    let node =
+        "[node.a]\nmemory = \"128MiB\"\nnic.lan = {}\ndisk.root = { size = \"1MiB\" }\nboot = [\"disk\"]\n";
+    let lab = home.lab("bmc", &format!("dryrack = 1\n{network}{node}"));
+    let up = dryrack(&["up", "--detach", lab.to_str().expect("a path")]);
+    assert_eq!(up.status.code(), Some(0), "{}", stderr(&up));
+    let note = format!("nodes reach their BMCs by the network only: {} has no IPMI devices", qemu.display());
+    assert!(stderr(&up).contains(&note), "{}", stderr(&up));
+    let events = fs::read_to_string(home.run_dir().join("events.jsonl")).expect("events");
+    assert!(events.contains("the system of the node has no `/dev/ipmi0`"), "{events}");
+    // Its BMC is there all the same.
+    let bmcs = stdout(&dryrack(&["bmc-list"]));
+    let address = bmcs.lines().find_map(|line| line.strip_prefix("a,")?.split(',').next()).expect("a BMC");
+    let cycled = dryrack(&["exec", "--lab", "bmc", "--", common::DRYRACK, "bmc", address, "power", "cycle"]);
+    assert_eq!(cycled.status.code(), Some(0), "{}{}", stdout(&cycled), stderr(&cycled));
+    let doctor = stdout(&dryrack(&["doctor"]));
+    assert!(doctor.contains("has no IPMI devices: nodes with a BMC have no `/dev/ipmi0`"), "{doctor}");
+    let down = dryrack(&["down", "bmc"]);
+    assert_eq!(down.status.code(), Some(0), "{}", stderr(&down));
+    home.assert_clean(Duration::from_secs(30), "the lab is down");
 }

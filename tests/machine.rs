@@ -124,7 +124,11 @@ fn facts() -> HostFacts {
         root: false,
         cpus: 2,
         free_memory: Bytes::mebi(8192),
-        qemu: Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (7, 2, 0) }),
+        qemu: Some(Qemu {
+            program: "/usr/bin/qemu-system-x86_64".into(),
+            version: (7, 2, 0),
+            lacks_ipmi: false,
+        }),
         firmware: vec![ovmf(".ms", true), ovmf("", false)],
         accel: Accel::Tcg,
         pasta: None,

@@ -26,7 +26,11 @@ fn facts() -> HostFacts {
         root: false,
         cpus: 2,
         free_memory: Bytes::mebi(16384),
-        qemu: Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (7, 2, 0) }),
+        qemu: Some(Qemu {
+            program: "/usr/bin/qemu-system-x86_64".into(),
+            version: (7, 2, 0),
+            lacks_ipmi: false,
+        }),
         firmware: vec![ovmf(".ms", ".ms", true), ovmf("", "", false)],
         accel: Accel::Tcg,
         pasta: Some("/usr/bin/pasta".into()),

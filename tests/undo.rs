@@ -142,7 +142,7 @@ fn decide(dir: &Path, lab: &str, change: impl Fn(&mut HostFacts)) -> (Plan, Libr
     let texts = LabSources::read(&path, &[], Vec::new(), Vec::new()).expect("the texts");
     let library = texts.library(&common::cache());
     let lab = texts.resolve(&library, None).lab.expect("a lab that makes sense");
-    let mut facts = facts::gather(Isolation::Private);
+    let mut facts = facts::gather(Isolation::Private, facts::QemuDevices::NotAsked);
     facts.built = vec!["tiny".parse().expect("a name")];
     change(&mut facts);
     (plan(&lab, &facts).expect("a plan"), library)
@@ -273,7 +273,7 @@ fn a_fault_on_the_host_leaves_nothing() {
     let (plan, library) = decide(dir.path(), &lab, |facts| {
         facts.forward_drops.clone_from(&drops);
         facts.subnets.clear();
-        facts.links = facts::gather(Isolation::None).links;
+        facts.links = facts::gather(Isolation::None, facts::QemuDevices::NotAsked).links;
         facts.ip_forward = false;
     });
     assert!(plan.steps.iter().any(|step| matches!(step, Step::ForeignAccept(_))));

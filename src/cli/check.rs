@@ -28,7 +28,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let LabsArgs { labs, layers } = &args.labs;
     // Only memory matters here, which does not depend on isolation.
-    let free = facts::gather(Isolation::Private).free_memory;
+    let free = facts::gather(Isolation::Private, facts::QemuDevices::NotAsked).free_memory;
     let (mut code, mut list, mut complete) = (exit::MET, Vec::new(), true);
     let mut text = String::new();
     for lab in labs {

@@ -24,7 +24,7 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     // Problems of labs without isolation are checked, too.
-    let mut facts = facts::gather(Isolation::None);
+    let mut facts = facts::gather(Isolation::None, facts::QemuDevices::Asked);
     let freshness = if args.fresh { accel::Freshness::Fresh } else { accel::Freshness::Cached };
     let verdict = accel::answer(&facts, &locations.cache, freshness);
     facts.accel = verdict.accel;

@@ -15,7 +15,7 @@ use crate::node::qemu::accel;
 use crate::plan::{Accel, HostFacts, Plan, Refusal, check_host, plan};
 use crate::report::exit;
 use crate::run::Locations;
-use crate::system::facts;
+use crate::system::facts::{self, QemuDevices};
 
 /// Whether to report a fall-back to emulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,15 +26,25 @@ pub(super) enum Loudness {
     Quiet,
 }
 
-/// Gathers the facts that a plan needs. Tests KVM if `accel` requires it.
-fn facts(
+/// What the facts are for.
+struct Purpose {
     isolation: Isolation,
+    /// Whether KVM is tested.
     tries_kvm: bool,
-    library: &Library,
-    locations: &Locations,
+    /// Whether nodes have BMCs.
+    has_bmcs: bool,
     loudness: Loudness,
-) -> HostFacts {
-    let mut facts = facts::gather(isolation);
+}
+
+/// Gathers the facts that a plan needs.
+fn facts(purpose: &Purpose, library: &Library, locations: &Locations) -> HostFacts {
+    let &Purpose { isolation, tries_kvm, has_bmcs, loudness } = purpose;
+    let devices = if has_bmcs { QemuDevices::Asked } else { QemuDevices::NotAsked };
+    let mut facts = facts::gather(isolation, devices);
+    if let Some(qemu) = facts.qemu.as_ref().filter(|qemu| qemu.lacks_ipmi && loudness == Loudness::Loud) {
+        let program = qemu.program.display();
+        output::note(&format!("nodes reach their BMCs by the network only: {program} has no IPMI devices"));
+    }
     if tries_kvm {
         let verdict = accel::answer(&facts, &locations.cache, accel::Freshness::Cached);
         facts.accel = verdict.accel;
@@ -55,15 +65,26 @@ fn unfit(refusal: Refusal) -> Stop {
 /// Plans a lab for this host.
 pub(super) fn decide(valid: &ValidLab, locations: &Locations, loudness: Loudness) -> Result<Plan, Stop> {
     let ValidLab { lab, library, texts } = valid;
-    let facts = facts(lab.isolation, lab.accel != AccelChoice::Tcg, library, locations, loudness);
+    let purpose = Purpose {
+        isolation: lab.isolation,
+        tries_kvm: lab.accel != AccelChoice::Tcg,
+        has_bmcs: lab.nodes.values().any(|node| node.bmc.is_some()),
+        loudness,
+    };
+    let facts = facts(&purpose, library, locations);
     let plan = plan(lab, &facts).map_err(unfit)?;
     Ok(Plan { recipes: texts.recipes.clone(), ..plan })
 }
 
 /// Checks that this host still satisfies a plan.
 pub(super) fn check_again(plan: &Plan, library: &Library, locations: &Locations) -> Result<(), Stop> {
-    let facts = facts(plan.isolation, plan.accel == Accel::Kvm, library, locations, Loudness::Loud);
-    check_host(plan, &facts).map_err(unfit)
+    let purpose = Purpose {
+        isolation: plan.isolation,
+        tries_kvm: plan.accel == Accel::Kvm,
+        has_bmcs: plan.nodes.values().any(|node| node.bmc.is_some()),
+        loudness: Loudness::Loud,
+    };
+    check_host(plan, &facts(&purpose, library, locations)).map_err(unfit)
 }
 
 /// Builds the images that a plan lacks, and returns all images that it uses.

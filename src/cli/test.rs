@@ -118,7 +118,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         )));
     }
     let mut waiting: VecDeque<Trial> = sounds.into_iter().flatten().collect();
-    let host = facts::gather(Isolation::Private);
+    let host = facts::gather(Isolation::Private, facts::QemuDevices::NotAsked);
     let most = Needs { memory: host.free_memory.0, cpus: host.cpus };
     let jobs = usize::from(args.jobs).min(waiting.len());
     let keep = args.keep == Some(Keep::OnFailure);

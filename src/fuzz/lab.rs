@@ -66,7 +66,11 @@ fn facts(script: &mut Script<'_>) -> HostFacts {
         root: has(1),
         cpus: 2,
         free_memory: Bytes(u64::MAX),
-        qemu: Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (7, 2, 0) }),
+        qemu: Some(Qemu {
+            program: "/usr/bin/qemu-system-x86_64".into(),
+            version: (7, 2, 0),
+            lacks_ipmi: false,
+        }),
         firmware: vec![ovmf(true), ovmf(false)],
         accel: Accel::Kvm,
         pasta: Some("/usr/bin/pasta".into()),

@@ -57,7 +57,8 @@ fn programs(plan: &Plan, now: &HostFacts) -> Vec<String> {
         let version = |facts: &HostFacts| {
             facts.qemu.as_ref().map(|qemu| {
                 let (major, minor, micro) = qemu.version;
-                format!("{} ({major}.{minor}.{micro})", qemu.program.display())
+                let lack = if qemu.lacks_ipmi { ", without IPMI" } else { "" };
+                format!("{} ({major}.{minor}.{micro}{lack})", qemu.program.display())
             })
         };
         changes.push(match (version(then), version(now)) {

@@ -916,6 +916,9 @@ pub struct Qemu {
     pub program: PathBuf,
     /// Its version.
     pub version: (u32, u32, u32),
+    /// Whether it was built without IPMI devices. Only labs with BMCs ask.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_ipmi: bool,
 }
 
 /// One UEFI firmware, as described by QEMU's firmware descriptors.

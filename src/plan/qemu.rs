@@ -88,6 +88,9 @@ pub struct QemuPlan {
     /// The USB stick that its BMC plugs in, if it has one. Its BMC always has a CD drive as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bmc_stick: Option<NodeDisk>,
+    /// Whether its system has no interface to its BMC, because this QEMU has no such device.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_ipmi: bool,
     /// Whether it has a volume with the cloud-init seed.
     pub seed: bool,
     /// The kernel that it boots directly, without a boot loader.
@@ -278,6 +281,7 @@ pub(super) fn machine_plan(
         disks: node.disks.iter().map(disk).collect(),
         cds: node.cds.iter().map(cd).collect(),
         bmc_stick: node.bmc.as_ref().map(|_| bmc_stick(node)),
+        lacks_ipmi: node.bmc.is_some() && qemu(facts)?.lacks_ipmi,
         seed: matches!(node.seed, Seed::NoCloud { volume: true, .. }),
         kernel: None,
         files,

@@ -42,13 +42,13 @@ use crate::bmc::redfish::settings::Plain;
 use crate::bmc::redfish::url::check_address;
 use crate::bmc::users::{Password, Users};
 use crate::bmc::{Bmc, Learned};
-use crate::event::{BootedFrom, Emitter, Event, Kind, Known, PowerCause, Source, Stage};
+use crate::event::{BootedFrom, Emitter, Event, Kind, Known, PowerCause, Service, Source, Stage};
 use crate::fault::Faults;
 use crate::hint::{Hint, chain};
 use crate::lab::{LabFile, Redfish};
 use crate::name::{DiskName, NicName, NodeName};
 use crate::node::{Attachment, BootOverride, FirmwareEntry, FirmwareVariables, Node};
-use crate::plan::{BmcPlan, BootTarget, NodePlan, Plan};
+use crate::plan::{BmcPlan, BootTarget, NodeKind, NodePlan, Plan};
 use crate::serve;
 use crate::serve::bmc::{BmcInput, BmcParts, RedfishPorts};
 use crate::system;
@@ -227,6 +227,12 @@ impl Bmcs {
         };
         // A future that is moved is in the new place and in the old one, which counts with hundreds of BMCs.
         let serving = Box::pin(serve::bmc::serve(parts)?);
+        let NodeKind::Qemu(qemu) = &node.kind;
+        if qemu.lacks_ipmi {
+            let program = qemu.program.display();
+            let error = format!("the system of the node has no `/dev/ipmi0`: {program} has no IPMI devices");
+            events.of(Source::Bmc).emit_of(&node.node, Known::ServiceFailed { service: Service::Bmc, error });
+        }
         lock(&self.links).insert(node.node.clone(), link);
         // Those that began before; the events of others come from now on.
         inputs.send(BmcInput::Faults(fault::standing(&self.faults, &node.node))).ok();

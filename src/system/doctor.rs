@@ -221,10 +221,14 @@ impl Examined<'_> {
         };
         let (major, minor, micro) = qemu.version;
         let detail = format!("{}, version {major}.{minor}.{micro}", qemu.program.display());
-        match qemu.version >= crate::plan::qemu::OLDEST {
-            true => Check::ok(name, detail),
-            false => Check::fail(name, format!("{detail}, is older than 7.2"), self.install(Need::Qemu)),
+        if qemu.version < crate::plan::qemu::OLDEST {
+            return Check::fail(name, format!("{detail}, is older than 7.2"), self.install(Need::Qemu));
         }
+        if qemu.lacks_ipmi {
+            let detail = format!("{detail}, has no IPMI devices: nodes with a BMC have no `/dev/ipmi0`");
+            return Check::warn(name, detail, "use a QEMU whose `-device help` lists `isa-ipmi-kcs`");
+        }
+        Check::ok(name, detail)
     }
 
     fn qemu_img(&self) -> Check {

@@ -22,17 +22,31 @@ use crate::plan::{Accel, HostFacts, Qemu};
 const REAL_RESOLVERS: [&str; 2] =
     ["/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf"];
 
-/// Gathers the facts that a plan needs, in some 20 ms.
+/// The devices by which the system of a machine reaches its BMC.
+const IPMI_DEVICES: [&str; 2] = ["ipmi-bmc-extern", "isa-ipmi-kcs"];
+
+/// Whether QEMU is asked for the devices that it was built with. That takes longer than everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QemuDevices {
+    /// It is asked, because the lab has BMCs.
+    Asked,
+    /// It counts as complete.
+    NotAsked,
+}
+
+/// Gathers the facts that a plan needs, in some 20 ms, or 100 ms if QEMU is asked for its devices.
 ///
 /// Two facts are not gathered here, because they take longer or belong to other modules: `accel` is [`Accel::Tcg`]
 /// until the caller sets the result of `node::qemu::accel`, and `built` is empty until it lists the images of its
 /// cache. Foreign firewalls and the host's interfaces are gathered only for [`Isolation::None`], which alone needs
 /// them.
-pub fn gather(place: Isolation) -> HostFacts {
+pub fn gather(place: Isolation, devices: QemuDevices) -> HostFacts {
     let qemu = find_program("qemu-system-x86_64");
     // QEMU takes most of the time, so the rest is read in parallel.
-    let (version, mut facts) = thread::scope(|scope| {
+    let (version, lacks_ipmi, mut facts) = thread::scope(|scope| {
         let requested = scope.spawn(|| qemu.as_deref().and_then(qemu_version));
+        let asked = qemu.as_deref().filter(|_| devices == QemuDevices::Asked);
+        let devices = asked.map(|qemu| scope.spawn(|| qemu_devices(qemu)));
         let facts = HostFacts {
             root: nix::unistd::geteuid().is_root(),
             cpus: thread::available_parallelism()
@@ -58,9 +72,10 @@ pub fn gather(place: Isolation) -> HostFacts {
             },
             built: Vec::new(),
         };
-        (requested.join().ok().flatten(), facts)
+        let devices = devices.and_then(|devices| devices.join().ok().flatten());
+        (requested.join().ok().flatten(), devices.is_some_and(|list| lacks_ipmi(&list)), facts)
     });
-    facts.qemu = qemu.zip(version).map(|(program, version)| Qemu { program, version });
+    facts.qemu = qemu.zip(version).map(|(program, version)| Qemu { program, version, lacks_ipmi });
     facts
 }
 
@@ -72,6 +87,22 @@ fn qemu_version(program: &Path) -> Option<(u32, u32, u32)> {
     let output =
         command(program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     parse_version(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Returns the list of the devices of a QEMU. One that does not tell it counts as complete.
+fn qemu_devices(program: &Path) -> Option<String> {
+    let mut qemu = command(program);
+    let output = qemu.args(["-device", "help"]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Tells whether a list of devices, with lines like `name "isa-ipmi-kcs", bus ISA`, has none for IPMI.
+fn lacks_ipmi(devices: &str) -> bool {
+    let has = |device: &&str| {
+        let name = format!("name \"{device}\"");
+        devices.lines().any(|line| line.starts_with(&name))
+    };
+    !IPMI_DEVICES.iter().all(has)
 }
 
 /// Parses the version in `QEMU emulator version 7.2.22 (Debian …)`; missing parts count as zero.
@@ -131,6 +162,20 @@ mod tests {
     }
 
     #[test]
+    fn a_qemu_without_ipmi_is_known_by_its_list_of_devices() {
+        let list = "Misc devices:\nname \"ipmi-bmc-extern\"\nname \"ipmi-bmc-sim\"\n\
+                    name \"isa-ipmi-bt\", bus ISA\nname \"isa-ipmi-kcs\", bus ISA\nname \"pvpanic\", bus ISA\n";
+        assert!(!lacks_ipmi(list));
+        for device in IPMI_DEVICES {
+            let lines = list.lines().filter(|line| !line.contains(device));
+            assert!(lacks_ipmi(&lines.collect::<Vec<_>>().join("\n")), "{device}");
+        }
+        assert!(lacks_ipmi(&list.replace("isa-ipmi-kcs", "isa-ipmi-kcs-2")));
+        // A program that has no such list says nothing about devices.
+        assert_eq!(qemu_devices(Path::new("/bin/false")), None);
+    }
+
+    #[test]
     fn resolvers_on_the_loopback_are_of_no_use_to_a_lab() {
         let list = |conf: &str, behind: &[&str]| {
             let behind: Vec<String> = behind.iter().map(|text| (*text).to_owned()).collect();
@@ -153,7 +198,7 @@ mod tests {
 
     #[test]
     fn this_host_has_processors_and_memory() {
-        let facts = gather(Isolation::Private);
+        let facts = gather(Isolation::Private, QemuDevices::NotAsked);
         assert!(facts.cpus > 0 && facts.free_memory.0 > 0);
         assert!(facts.forward_drops.is_empty() && facts.built.is_empty() && facts.accel == Accel::Tcg);
         assert!(facts.subnets.iter().all(|net| !net.addr().is_loopback()), "{:?}", facts.subnets);

@@ -169,7 +169,7 @@ impl Rack {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
         let lab = lab(text, folder.path());
-        let plan = plan(&lab, &facts::gather(Isolation::Private)).unwrap();
+        let plan = plan(&lab, &facts::gather(Isolation::Private, facts::QemuDevices::NotAsked)).unwrap();
         let log = Log::default();
         let faults = Faults::new(plan.faults.values(), &log.emitter());
         faults.begin(&BTreeSet::new());

@@ -164,7 +164,7 @@ impl Machine {
                 faults,
                 console: Arc::new(console),
                 screen: Arc::new(screen),
-                system_interface: plan.bmc.as_ref().map(|_| SystemInterface::new()),
+                system_interface: (plan.bmc.is_some() && !qemu.lacks_ipmi).then(SystemInterface::new),
                 links: Mutex::new(links),
                 next_boot: Mutex::default(),
                 overrides: watch::Sender::default(),
@@ -561,10 +561,6 @@ const HINTS: &[(&str, &str)] = &[
     (
         "cannot set up guest memory",
         "this host has too little memory: give the nodes less, or stop other labs",
-    ),
-    (
-        "ipmi-bmc-extern",
-        "this QEMU was built without IPMI, which a node with a BMC needs: install another build of it, or set `bmc = \"off\"`",
     ),
     ("get \"write\" lock", "another QEMU uses the same disk: run `dryrack down`"),
     ("No space left on device", MAKE_ROOM),

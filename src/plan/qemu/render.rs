@@ -171,7 +171,7 @@ impl QemuPlan {
         if self.tpm.is_some() {
             machine.tpm();
         }
-        if node.bmc.is_some() {
+        if node.bmc.is_some() && !self.lacks_ipmi {
             machine.bmc();
         }
         machine.slot("VGA,id=screen".to_owned());

@@ -297,7 +297,7 @@ fn a_host_without_qemu_or_firmware_is_told_what_to_install() {
 
     hint: install QEMU 7.2 or later (Debian, Ubuntu: `qemu-system-x86 qemu-utils`, in one command; Fedora: `qemu-system-x86-core qemu-img`; Arch: `qemu-base`)
     ");
-    let old = Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (6, 2, 0) };
+    let old = Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (6, 2, 0), lacks_ipmi: false };
     assert_snapshot!(refused(&node(), &HostFacts { qemu: Some(old), ..facts() }), @"
     /usr/bin/qemu-system-x86_64 is QEMU 6.2.0; 7.2 or later is required
 
@@ -463,6 +463,9 @@ fn a_node_with_a_bmc_has_an_interface_to_it_on_either_chipset() {
             ]
         );
         assert_eq!((arguments.len(), qemu_of(&plan).slots(&plan)), (before.len() + 6, slots));
+        let NodeKind::Qemu(qemu) = &mut plan.kind;
+        qemu.lacks_ipmi = true;
+        assert_eq!(qemu_of(&plan).arguments(&plan, &StartOptions::default()), before);
     }
 }
 
@@ -474,7 +477,8 @@ fn a_nic_that_only_a_newer_qemu_has() {
 
     hint: use QEMU 8.0 or later, or `model = "e1000e"`
     "#);
-    let qemu = Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (8, 0, 0) });
+    let qemu =
+        Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (8, 0, 0), lacks_ipmi: false });
     assert!(
         show(&plan(&igb(), &HostFacts { qemu, ..facts() }, Accel::Tcg).unwrap()).contains("-device igb,")
     );

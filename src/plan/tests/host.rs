@@ -22,6 +22,7 @@ fn a_plan_is_refused_where_the_host_has_changed() {
         refused(PRIVATE, &kvm, &facts()),
         private(|now| now.qemu = None),
         private(|now| now.qemu.as_mut().unwrap().version = (9, 0, 0)),
+        private(|now| now.qemu.as_mut().unwrap().lacks_ipmi = true),
         private(|now| (now.pasta, now.nft, now.qemu_img) = (None, None, None)),
         private(|now| now.firmware.clear()),
         private(|now| now.free_memory = Bytes::mebi(1)),
@@ -39,6 +40,7 @@ fn a_plan_is_refused_where_the_host_has_changed() {
     KVM does not boot a machine on this host
     QEMU is not installed
     QEMU is /usr/bin/qemu-system-x86_64 (9.0.0), it was /usr/bin/qemu-system-x86_64 (7.2.22)
+    QEMU is /usr/bin/qemu-system-x86_64 (7.2.22, without IPMI), it was /usr/bin/qemu-system-x86_64 (7.2.22)
     the program `pasta` is not installed; the program `nft` is not installed; the program `qemu-img` is not installed
     the UEFI firmware with /usr/share/OVMF/OVMF_VARS_4M.fd is not as it was; the UEFI firmware with /usr/share/OVMF/OVMF_VARS_4M.ms.fd is not as it was
     the nodes need 1GiB of memory, but this host has 1MiB free
@@ -114,7 +116,7 @@ fn no_qemu() {
 
 #[test]
 fn an_old_qemu() {
-    let old = Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (6, 2, 0) };
+    let old = Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (6, 2, 0), lacks_ipmi: false };
     assert_snapshot!(refused(PRIVATE, &HostFacts { qemu: Some(old), ..facts() }), @"
     /usr/bin/qemu-system-x86_64 is QEMU 6.2.0; 7.2 or later is required
 

@@ -25,7 +25,11 @@ pub(crate) fn facts() -> HostFacts {
         root: false,
         cpus: 2,
         free_memory: Bytes::mebi(8192),
-        qemu: Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (7, 2, 22) }),
+        qemu: Some(Qemu {
+            program: "/usr/bin/qemu-system-x86_64".into(),
+            version: (7, 2, 22),
+            lacks_ipmi: false,
+        }),
         firmware: vec![ovmf(".ms", true), ovmf("", false)],
         accel: Accel::Tcg,
         pasta: Some("/usr/bin/pasta".into()),

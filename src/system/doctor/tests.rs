@@ -34,7 +34,11 @@ fn facts() -> HostFacts {
         root: false,
         cpus: 2,
         free_memory: Bytes::mebi(8192),
-        qemu: Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (7, 2, 22) }),
+        qemu: Some(Qemu {
+            program: "/usr/bin/qemu-system-x86_64".into(),
+            version: (7, 2, 22),
+            lacks_ipmi: false,
+        }),
         firmware: vec![ovmf(".ms", true), ovmf("", false)],
         accel: Accel::Tcg,
         pasta: Some("/usr/bin/pasta".into()),
@@ -161,11 +165,20 @@ fn a_host_that_has_nothing() {
 
 #[test]
 fn an_old_qemu() {
-    let old = Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (6, 2, 0) };
+    let old = Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (6, 2, 0), lacks_ipmi: false };
     insta::assert_snapshot!(failures(&found(), &HostFacts { qemu: Some(old), ..facts() }), @"
         Fail QEMU: /usr/bin/qemu-system-x86_64, version 6.2.0, is older than 7.2
             sudo apt-get install qemu-system-x86 qemu-utils
         ");
+}
+
+#[test]
+fn a_qemu_without_ipmi() {
+    let qemu = facts().qemu.map(|qemu| Qemu { lacks_ipmi: true, ..qemu });
+    insta::assert_snapshot!(failures(&found(), &HostFacts { qemu, ..facts() }), @"
+    Warn QEMU: /usr/bin/qemu-system-x86_64, version 7.2.22, has no IPMI devices: nodes with a BMC have no `/dev/ipmi0`
+        use a QEMU whose `-device help` lists `isa-ipmi-kcs`
+    ");
 }
 
 #[test]

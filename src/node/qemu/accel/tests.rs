@@ -163,7 +163,7 @@ fn facts() -> HostFacts {
         root: false,
         cpus: 2,
         free_memory: Bytes::mebi(8192),
-        qemu: Some(Qemu { program: "/bin/sh".into(), version: (7, 2, 0) }),
+        qemu: Some(Qemu { program: "/bin/sh".into(), version: (7, 2, 0), lacks_ipmi: false }),
         firmware: Vec::new(),
         accel: Accel::Tcg,
         pasta: None,
@@ -195,9 +195,15 @@ fn an_answer_is_kept_until_something_changes() {
     trial_cache.write(&no);
     assert_eq!(trial_cache.read(&ALL).map(|verdict| verdict.accel), Some(Accel::Tcg));
 
-    let newer = HostFacts { qemu: Some(Qemu { program: "/bin/sh".into(), version: (8, 0, 0) }), ..facts() };
+    let newer = HostFacts {
+        qemu: Some(Qemu { program: "/bin/sh".into(), version: (8, 0, 0), lacks_ipmi: false }),
+        ..facts()
+    };
     assert_eq!(TrialCache::open(cache.path(), &newer, true).unwrap().read(&some), None);
-    let other = HostFacts { qemu: Some(Qemu { program: "/bin/cat".into(), version: (7, 2, 0) }), ..facts() };
+    let other = HostFacts {
+        qemu: Some(Qemu { program: "/bin/cat".into(), version: (7, 2, 0), lacks_ipmi: false }),
+        ..facts()
+    };
     assert_eq!(TrialCache::open(cache.path(), &other, true).unwrap().read(&some), None);
 
     assert_eq!(TrialCache::open(cache.path(), &facts(), false).unwrap().read(&some), None);
