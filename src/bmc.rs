@@ -116,6 +116,8 @@ pub struct Bmc {
     /// What only its Redfish service has.
     pub redfish: redfish::State,
     power: Power,
+    /// The command that ordered the start that the machine has not told of yet.
+    asked: Option<Control>,
     /// Until when the machine is powered on again if its system shuts down.
     restarts: Option<Duration>,
     boot: BootOptions,
@@ -159,6 +161,7 @@ impl Bmc {
             users,
             log: Log::default(),
             power: Power::default(),
+            asked: None,
             restarts: None,
             boot: BootOptions::default(),
             over: None,
@@ -248,6 +251,17 @@ impl Bmc {
 
     /// Executes a power command.
     fn execute(&mut self, now: Now, control: Control, cause: RestartCause) -> Result<(), IsOff> {
+        self.order_power(now, control, cause, false)
+    }
+
+    /// Orders what a power command needs. `for_settings`: nobody gave it, settings come into force with it.
+    fn order_power(
+        &mut self,
+        now: Now,
+        control: Control,
+        cause: RestartCause,
+        for_settings: bool,
+    ) -> Result<(), IsOff> {
         let was_on = self.power.is_on();
         let starts = match control {
             Control::On => !was_on,
@@ -255,6 +269,7 @@ impl Bmc {
             Control::Off | Control::Soft | Control::Nmi => false,
         };
         // The variables of a firmware cannot be written while it runs.
+        let asked = control;
         let control = match control {
             Control::Reset if starts && self.apply(now) => Control::Cycle,
             Control::On | Control::Cycle if starts => {
@@ -270,6 +285,12 @@ impl Bmc {
         }
         if was_on && !self.power.is_on() {
             self.went_off(now);
+        }
+        if starts {
+            self.asked = Some(asked);
+        }
+        if starts && asked == Control::Cycle {
+            self.log.add(now.unix, Logged::PowerCycle { for_settings });
         }
         self.orders.extend(order.map(Order::Power));
         Ok(())
@@ -397,8 +418,11 @@ impl Bmc {
             self.restarts = None;
             self.redfish.booted = Some(now.up);
             let cause = self.power.restart_cause();
-            if let Happening::Reset { .. } = happening {
-                self.log.add(now.unix, Logged::Restarted(cause));
+            // The log has what was asked for, also if the machine had to be powered off and on for it.
+            let is_reset = matches!(happening, Happening::Reset { .. });
+            let asked = self.asked.take();
+            if is_reset || asked == Some(Control::Reset) {
+                self.log.add(now.unix, Logged::Restarted { cause, by_cycle: !is_reset });
             } else {
                 self.log.add(now.unix, Logged::PowerOn);
                 self.log.add(now.unix, Logged::PoweredUp(cause));
@@ -418,7 +442,7 @@ impl Bmc {
             // variables of a firmware cannot be written while it runs.
             let was_ordered = matches!(cause, RestartCause::Command | RestartCause::Watchdog);
             if !was_ordered && self.apply(now) {
-                self.execute(now, Control::Cycle, cause).ok();
+                self.order_power(now, Control::Cycle, cause, true).ok();
             }
         }
     }
@@ -463,10 +487,12 @@ impl Bmc {
 
     /// Learns that a power command could not be carried out.
     pub fn failed(&mut self, now: Now) {
+        self.asked = None;
         self.power.failed(now.up);
     }
 
     fn ended_boot(&mut self, now: Now) {
+        self.asked = None;
         self.watchdog.stop();
         self.log.add(now.unix, Logged::PowerOff);
     }

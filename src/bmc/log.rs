@@ -22,8 +22,18 @@ pub enum Logged {
     PowerOn,
     /// A boot began by a power-on.
     PoweredUp(RestartCause),
+    /// The power went off and on by one command.
+    PowerCycle {
+        /// Whether nobody asked for it but settings that come into force with it.
+        for_settings: bool,
+    },
     /// A boot began by a reset.
-    Restarted(RestartCause),
+    Restarted {
+        /// By whom.
+        cause: RestartCause,
+        /// Whether the power went off and on for it, because the machine starts differently.
+        by_cycle: bool,
+    },
     /// PXE was requested for the boot.
     PxeRequested,
     /// An operating system was loaded.
@@ -48,10 +58,17 @@ impl fmt::Display for Logged {
             Self::PowerOff => "power off",
             Self::PowerOn => "power on",
             Self::PoweredUp(cause) => return write!(f, "boot initiated by power-on, by {cause}"),
-            Self::Restarted(cause) => return write!(f, "boot initiated by reset, by {cause}"),
+            Self::PowerCycle { for_settings: false } => "power cycle",
+            Self::PowerCycle { for_settings: true } => "power cycle, for new settings of the firmware",
+            Self::Restarted { cause, by_cycle } => {
+                let how = if *by_cycle { " (a power cycle, for what changes with this start)" } else { "" };
+                return write!(f, "boot initiated by reset, by {cause}{how}");
+            }
             Self::PxeRequested => "PXE boot requested",
             Self::Booted(Loaded::Disk) => "booted from disk",
             Self::Booted(Loaded::Network) => "booted from the network",
+            Self::Booted(Loaded::Cd) => "booted from a CD",
+            Self::Booted(Loaded::Unspecified) => "booted from an unknown device",
             Self::BootFailed(BootFailure::NoMedium) => "boot error: no bootable medium",
             Self::BootFailed(BootFailure::NoPxeServer) => "boot error: no PXE server",
             Self::Watchdog(WatchdogAction::Nothing) => "watchdog expired",
@@ -74,6 +91,10 @@ pub enum Loaded {
     Disk,
     /// The network.
     Network,
+    /// A CD.
+    Cd,
+    /// Nobody knows.
+    Unspecified,
 }
 
 /// Why a boot failed (sensor type 1Eh).
@@ -140,11 +161,14 @@ impl Entry {
             }
             Logged::Cleared => (0x10, sensor::LOG, 2),
             Logged::PowerOff => (0x09, sensor::POWER_UNIT, 0),
+            Logged::PowerCycle { for_settings: _ } => (0x09, sensor::POWER_UNIT, 1),
             // Power Unit has no offset for "on"; ACPI power state S0/G0 is what clients show as "working".
             Logged::PowerOn => (0x22, sensor::POWER_UNIT, 0),
             Logged::PoweredUp(_) => (0x1D, sensor::BOOT, 0),
             // A hard reset, or one by the system.
-            Logged::Restarted(cause) => (0x1D, sensor::BOOT, if cause == RestartCause::Soft { 2 } else { 1 }),
+            Logged::Restarted { cause, by_cycle: _ } => {
+                (0x1D, sensor::BOOT, if cause == RestartCause::Soft { 2 } else { 1 })
+            }
             Logged::PxeRequested => (0x1D, sensor::BOOT, 3),
             Logged::Booted(from) => (
                 0x1F,
@@ -152,6 +176,8 @@ impl Entry {
                 match from {
                     Loaded::Disk => 1,
                     Loaded::Network => 2,
+                    Loaded::Cd => 4,
+                    Loaded::Unspecified => 6,
                 },
             ),
             Logged::BootFailed(why) => (

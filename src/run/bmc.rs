@@ -1,5 +1,6 @@
 //! The BMCs of a run: each is told what happens to its node, and its orders become commands to it.
 
+mod booted;
 mod client;
 mod fault;
 mod identity;
@@ -23,6 +24,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, watch};
 
+use self::booted::BootWatch;
 use self::client::BmcClient;
 use self::identity::identity;
 pub(super) use self::media::{MediaError, VirtualMedia};
@@ -35,14 +37,14 @@ use super::in_band;
 use crate::bmc::boot::{BootDevice, Override};
 use crate::bmc::inventory::BootOption;
 use crate::bmc::ipmi::PORT;
-use crate::bmc::log::{BootFailure, Loaded};
+use crate::bmc::log::BootFailure;
 use crate::bmc::media::Slot;
 use crate::bmc::power::Happening;
 use crate::bmc::redfish::settings::Plain;
 use crate::bmc::redfish::url::check_address;
 use crate::bmc::users::{Password, Users};
 use crate::bmc::{Bmc, Learned};
-use crate::event::{BootedFrom, Emitter, Event, Kind, Known, PowerCause, Service, Source, Stage};
+use crate::event::{Emitter, Event, Kind, Known, PowerCause, Service, Source, Stage};
 use crate::fault::Faults;
 use crate::hint::{Hint, chain};
 use crate::lab::{LabFile, Redfish};
@@ -149,6 +151,8 @@ struct Link {
     slots: BTreeMap<DiskName, Slot>,
     /// The node, once there is one.
     node: watch::Sender<Option<Arc<dyn Node>>>,
+    /// What was seen of its boot.
+    boot: BootWatch,
 }
 
 impl Bmcs {
@@ -209,7 +213,8 @@ impl Bmcs {
         let (orders, wanted) = mpsc::unbounded_channel();
         let (there, machine) = watch::channel(None);
         let (is_on, power) = watch::channel(false);
-        let link = Link { inputs: inputs.clone(), is_on, slots: media.slots(), node: there };
+        let boot = BootWatch::default();
+        let link = Link { inputs: inputs.clone(), is_on, slots: media.slots(), node: there, boot };
         let users = Users::new(&plan.user, password.bytes());
         let mut bmc = Bmc::new(identity(node, plan, devices), users).made_as(plan.personality);
         if plan.redfish.as_ref().is_some_and(|redfish| redfish.by == Redfish::HttpsAndHttp) {
@@ -263,8 +268,9 @@ impl Bmcs {
     /// Tells a BMC what happened to its node.
     pub(super) fn note(&self, event: &Event) {
         let (Some(name), Kind::Known(known)) = (&event.node, &event.kind) else { return };
-        let links = lock(&self.links);
-        let Some(link) = links.get(name) else { return };
+        let mut links = lock(&self.links);
+        let Some(link) = links.get_mut(name) else { return };
+        let loaded = link.boot.note(known);
         match known {
             Known::PoweredOn {} => drop(link.is_on.send_replace(true)),
             Known::PoweredOff { .. } | Known::MachineDied { .. } => drop(link.is_on.send_replace(false)),
@@ -286,7 +292,7 @@ impl Bmcs {
                     None => BmcInput::Emptied(slot),
                 })
             }
-            known => input(known),
+            known => loaded.map(|from| BmcInput::Learned(Learned::Booted(from))).or_else(|| input(known)),
         };
         let Some(input) = input else { return };
         // The BMC is gone when the services have ended.
@@ -308,10 +314,6 @@ fn input(known: &Known) -> Option<BmcInput> {
         // A machine that ended by itself has lost its power.
         Known::MachineDied { .. } => BmcInput::Happened(Happening::PoweredOff { by_guest: true }),
         Known::Reset { why } => BmcInput::Happened(Happening::Reset { by_guest: by_guest(why) }),
-        Known::Booted { from: BootedFrom::Network, .. } => {
-            BmcInput::Learned(Learned::Booted(Loaded::Network))
-        }
-        Known::Booted { from: BootedFrom::Disk, .. } => BmcInput::Learned(Learned::Booted(Loaded::Disk)),
         Known::LinkSet { nic, up } => BmcInput::Link(NicName::new(nic).ok()?, *up),
         Known::BmcLogged { .. } => BmcInput::Recorded,
         Known::Diagnosed { finding } => BmcInput::Learned(Learned::BootFailed(match finding.stage {

@@ -22,7 +22,7 @@ const fn event(key: &'static str, severity: &'static str, text: &'static str, ar
 }
 
 /// The messages of the registry of Dryrack.
-pub(super) static EVENTS: [Event; 9] = [
+pub(super) static EVENTS: [Event; 10] = [
     event("LogCleared", "OK", "The event log was cleared.", 0),
     event("PowerOff", "OK", "The machine is off.", 0),
     event("PowerOn", "OK", "The machine is on.", 0),
@@ -32,6 +32,7 @@ pub(super) static EVENTS: [Event; 9] = [
     event("BootFailed", "Warning", "The boot failed: %1.", 1),
     event("WatchdogExpired", "Warning", "The watchdog expired: %1.", 1),
     event("ClientRecord", "OK", "A client added the record %1.", 1),
+    event("PowerCycle", "OK", "The machine is powered off and on again: %1.", 1),
 ];
 
 /// What an entry says.
@@ -60,7 +61,11 @@ pub(super) fn told(entry: &Entry) -> Told {
         Logged::Cleared => (0, None, "Event Logging Disabled"),
         Logged::PowerOff => (1, None, "PowerUnit"),
         Logged::PowerOn => (2, None, "System ACPI PowerState"),
-        Logged::PoweredUp(cause) | Logged::Restarted(cause) => {
+        Logged::PowerCycle { for_settings } => {
+            let why = if for_settings { "settings of the firmware" } else { "power command" };
+            (9, Some(why), "PowerUnit")
+        }
+        Logged::PoweredUp(cause) | Logged::Restarted { cause, by_cycle: _ } => {
             (3, Some(cause_text(cause)), "SystemBoot/Restart")
         }
         Logged::PxeRequested => (4, None, "SystemBoot/Restart"),
@@ -68,6 +73,8 @@ pub(super) fn told(entry: &Entry) -> Told {
             let from = match from {
                 Loaded::Disk => "a disk",
                 Loaded::Network => "the network",
+                Loaded::Cd => "a CD",
+                Loaded::Unspecified => "an unknown device",
             };
             (5, Some(from), "BaseOSBoot/InstallationStatus")
         }

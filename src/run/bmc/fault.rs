@@ -38,7 +38,7 @@ mod tests {
     use jiff::Timestamp;
     use tokio::sync::{mpsc, watch};
 
-    use super::super::{Bmcs, Link, lock};
+    use super::super::{Bmcs, BootWatch, Link, lock};
     use super::*;
     use crate::config::fault_kind;
     use crate::event::{Emitter, Instant, RunTime};
@@ -89,6 +89,7 @@ mod tests {
                 is_on: watch::Sender::default(),
                 slots: BTreeMap::new(),
                 node: watch::Sender::default(),
+                boot: BootWatch::default(),
             },
         );
         let mut learned = || {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::bmc::boot::Override;
+use crate::bmc::log::Log;
 use crate::bmc::power::Happening;
 
 fn over(device: BootDevice, is_persistent: bool) -> Option<Override> {
@@ -175,4 +176,76 @@ fn resets_end_in_their_states() {
     let head: Vec<(&str, &str)> = head.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let reply = done(answer(&mut bmc, &request(Method::POST, &target, &head, "{\"ResetType\":\"On\"}")));
     assert_eq!(reply.status, 204);
+}
+
+/// What the log says of power and starts, each with the type of its sensor and its offset.
+fn told(bmc: &mut Bmc) -> String {
+    let lines = bmc.log.entries().map(|entry| {
+        let record = entry.record();
+        format!("{:02x} {:02x} {}\n", record[10], record[13] & 0x0F, entry.what)
+    });
+    let told = lines.collect();
+    bmc.log = Log::default();
+    told
+}
+
+#[test]
+fn the_log_tells_a_cycle_a_reset_and_an_off_apart() {
+    use Happening::{PoweredOff, PoweredOn, Reset};
+    let (off, on, reset_done) = (PoweredOff { by_guest: false }, PoweredOn, Reset { by_guest: false });
+    let mut bmc = bmc();
+    bmc.happened(at(1), on);
+    told(&mut bmc);
+    let mut second = 10;
+    let mut after = |bmc: &mut Bmc, kind: &str, happenings: &[Happening]| {
+        assert_eq!(reset(bmc, kind), 204);
+        for happening in happenings {
+            second += 10;
+            bmc.happened(at(second), *happening);
+        }
+        told(bmc)
+    };
+    insta::assert_snapshot!(after(&mut bmc, "PowerCycle", &[off, on]), @"
+    09 01 power cycle
+    22 00 power on
+    1d 00 boot initiated by power-on, by a command to the BMC
+    ");
+    insta::assert_snapshot!(after(&mut bmc, "ForceRestart", &[reset_done]), @"1d 01 boot initiated by reset, by a command to the BMC");
+    // The node powers the machine off and on, because something of its start is another.
+    insta::assert_snapshot!(after(&mut bmc, "ForceRestart", &[off, on]), @"1d 01 boot initiated by reset, by a command to the BMC (a power cycle, for what changes with this start)");
+    insta::assert_snapshot!(after(&mut bmc, "ForceOff", &[off]), @"09 00 power off");
+    insta::assert_snapshot!(after(&mut bmc, "On", &[on]), @"
+    22 00 power on
+    1d 00 boot initiated by power-on, by a command to the BMC
+    ");
+    bmc.orders();
+    let settings = "/redfish/v1/Systems/1/Bios/Settings";
+    let change = |bmc: &mut Bmc, seconds: u8| {
+        assert_eq!(patch(bmc, settings, &json!({ "Attributes": { "BootTimeout": seconds } })).0, 200);
+    };
+    // So does the BMC itself, for settings of the firmware.
+    change(&mut bmc, 3);
+    insta::assert_snapshot!(after(&mut bmc, "ForceRestart", &[off, on]), @"1d 01 boot initiated by reset, by a command to the BMC (a power cycle, for what changes with this start)");
+    assert!(matches!(orders(&mut bmc)[..], [Order::Firmware(_), Order::Power(Control::Cycle)]));
+    // Nobody asked for a cycle, but the system restarted.
+    change(&mut bmc, 4);
+    bmc.happened(at(500), Reset { by_guest: true });
+    insta::assert_snapshot!(told(&mut bmc), @"
+    1d 02 boot initiated by reset, by the system itself
+    09 01 power cycle, for new settings of the firmware
+    ");
+    assert!(matches!(orders(&mut bmc)[..], [Order::Firmware(_), Order::Power(Control::Cycle)]));
+    // One that cannot be carried out is forgotten.
+    bmc.happened(at(501), off);
+    bmc.happened(at(502), on);
+    assert_eq!(reset(&mut bmc, "ForceRestart"), 204);
+    bmc.failed(at(503));
+    told(&mut bmc);
+    bmc.happened(at(600), PoweredOff { by_guest: true });
+    bmc.happened(at(601), on);
+    insta::assert_snapshot!(told(&mut bmc), @"
+    09 00 power off
+    22 00 power on
+    1d 00 boot initiated by power-on, by the power button
+    ");
 }
