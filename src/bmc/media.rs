@@ -116,10 +116,15 @@ impl Media {
         Some(ticket)
     }
 
+    /// Returns whether a reservation is still in force.
+    pub fn is_reserved(&self, slot: Slot, ticket: Ticket) -> bool {
+        self.held(slot).pending == Some(ticket)
+    }
+
     /// Ends the reservation of a slot with an image, or without one; returns whether it was still in force.
     pub fn settle(&mut self, slot: Slot, ticket: Ticket, image: Option<Image>) -> bool {
+        let is_valid = self.is_reserved(slot, ticket);
         let held = self.held_mut(slot);
-        let is_valid = held.pending == Some(ticket);
         if is_valid {
             (held.image, held.pending) = (image, None);
         }

@@ -10,6 +10,7 @@ mod orders;
 mod peer;
 mod push;
 mod remote_image;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -191,6 +191,7 @@ pub fn serve(parts: BmcParts) -> io::Result<impl Future<Output = ()> + Send> {
             pushed: BTreeSet::new(),
             door: opened,
             checks: FuturesUnordered::new(),
+            awaited: Vec::new(),
         };
         // The channel of calls stays open without a web service.
         let _calls = calls;
@@ -239,6 +240,8 @@ struct Controller<'a> {
     door: watch::Sender<Door>,
     /// Images whose servers are being asked.
     checks: FuturesUnordered<BoxFuture<'static, Checked>>,
+    /// The slots that wait for them; dropping the second value ends the wait.
+    awaited: Vec<(Pending, oneshot::Sender<()>)>,
 }
 
 fn instant(Instant { at, wall }: Instant) -> Now {
@@ -324,10 +327,15 @@ impl Controller<'_> {
     /// Has the server of an image asked.
     fn check(&mut self, pending: Pending, waits: Option<oneshot::Sender<Answered>>) {
         let (found, finding) = oneshot::channel();
+        let (is_awaited, given_up) = oneshot::channel();
         self.order(BmcOrder::Check(pending.image.clone(), found));
+        self.awaited.push((pending.clone(), is_awaited));
         self.checks.push(Box::pin(async move {
-            // Nobody asks any more when the lab is being torn down.
-            let outcome = finding.await.unwrap_or(Outcome::Unreachable);
+            // Nobody asks any more when the slot is given to somebody else, or the lab is being torn down.
+            let outcome = match select(finding, given_up).await {
+                Either::Left((found, _)) => found.unwrap_or(Outcome::Unreachable),
+                Either::Right(_) => Outcome::Unreachable,
+            };
             Checked { pending, outcome, waits }
         }));
     }
@@ -412,6 +420,7 @@ impl Controller<'_> {
             self.events.emit_of(&self.node, logged);
             self.unrecorded += 1;
         }
+        self.awaited.retain(|(pending, _)| pending.is_wanted(&self.bmc));
         self.deliver();
         let door = Door::of(&self.bmc);
         self.door.send_if_modified(|before| std::mem::replace(before, door) != door);

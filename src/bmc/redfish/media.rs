@@ -172,12 +172,13 @@ fn begin(bmc: &mut Bmc, now: Now, slot: Slot, asked: Asked) -> Answer {
 
 /// Ends inserting an image, now that its server was asked.
 pub(super) fn finish(bmc: &mut Bmc, now: Now, pending: Pending, outcome: Outcome) -> Reply {
+    if !pending.is_wanted(bmc) {
+        // The slot was ejected meanwhile: the client gave up, or somebody else came.
+        return *Reply::refuse(409, Message::new(Key::ResourceInUse, &[]));
+    }
     let Pending { image, slot, ticket, task: _ } = pending;
     if outcome == Outcome::Found {
-        if !bmc.insert(slot, ticket, image) {
-            // The slot was ejected meanwhile: the client gave up, or somebody else came.
-            return *Reply::refuse(409, Message::new(Key::ResourceInUse, &[]));
-        }
+        bmc.insert(slot, ticket, image);
         changed(bmc, now, slot);
         return Reply::empty(204);
     }

@@ -5,6 +5,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::message::{Key, Message};
+use crate::bmc::Bmc;
 use crate::bmc::media::{Image, Slot, Ticket};
 
 /// A reply.
@@ -42,6 +43,13 @@ pub struct Pending {
     pub(super) ticket: Ticket,
     /// The task that this is.
     pub(super) task: Option<u32>,
+}
+
+impl Pending {
+    /// Returns whether the slot still waits for the image. Afterwards nothing has to be found out.
+    pub fn is_wanted(&self, bmc: &Bmc) -> bool {
+        bmc.media().is_reserved(self.slot, self.ticket)
+    }
 }
 
 /// What was found out.

@@ -171,8 +171,26 @@ impl VirtualMedia {
         image: Image,
         by: Source,
     ) -> Result<Effect, MediaError> {
+        let image = self.fetch(slot, image).await?;
+        self.show(slot, image, by).await
+    }
+
+    /// Serves an image that is to be in a slot, once its server has sent the first bytes. Nothing is left of it if this
+    /// is dropped.
+    pub(super) async fn fetch(&self, slot: Slot, image: Image) -> Result<ExportedImage, MediaError> {
+        self.drive(slot).ok_or_else(|| self.no_slot())?;
+        self.export(slot, image).await
+    }
+
+    /// Puts an image that is served into a slot.
+    pub(super) async fn show(
+        &self,
+        slot: Slot,
+        image: ExportedImage,
+        by: Source,
+    ) -> Result<Effect, MediaError> {
         let drive = self.drive(slot).cloned().ok_or_else(|| self.no_slot())?;
-        let image = Some(MediaImage::Exported(self.export(slot, image).await?));
+        let image = Some(MediaImage::Exported(image));
         self.command(MediaCommand::Insert { drive: Some(drive), image }, by).await
     }
 

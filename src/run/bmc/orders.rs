@@ -1,18 +1,20 @@
 //! The orders of a BMC become commands to its node, and what it wants of other servers.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::{BoxFuture, Either, select};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::media::{MediaError, VirtualMedia};
 use super::push::Pushes;
+use super::slots::{Failed, SlotOrder, Slots};
 use super::{of_bmc, of_node};
 use crate::bmc::Order;
 use crate::bmc::boot::Override;
 use crate::bmc::firmware::{BOOT_TIMEOUT, ENABLED, VIRTUALIZATION, Value, Values};
-use crate::bmc::media::Slot;
 use crate::bmc::power::Control;
 use crate::event::{Emitter, Known, Service, Source};
 use crate::hint::chain;
@@ -45,47 +47,44 @@ impl OrderHandler {
     /// Carries orders out, as long as it is polled.
     pub(super) async fn run(self, orders: mpsc::UnboundedReceiver<BmcOrder>) {
         let (keys, keyed) = mpsc::channel(WAITING);
-        tokio::join!(self.orders(orders, keys), self.console(keyed));
+        let (machine, of_machine) = mpsc::unbounded_channel();
+        tokio::join!(self.orders(orders, keys, machine), self.machine(of_machine), self.console(keyed));
     }
 
-    async fn orders(&self, mut orders: mpsc::UnboundedReceiver<BmcOrder>, keys: mpsc::Sender<Keyed>) {
-        // A shutdown takes its time, and a command that comes later must not wait for it.
-        let mut others = JoinSet::new();
+    /// Hands orders on. Nothing here waits, so that no order waits for one that has nothing to do with it.
+    async fn orders(
+        &self,
+        mut orders: mpsc::UnboundedReceiver<BmcOrder>,
+        keys: mpsc::Sender<Keyed>,
+        machine: mpsc::UnboundedSender<(Order, Option<BoxFuture<'static, ()>>)>,
+    ) {
+        let mut checks = JoinSet::new();
+        let mut slots = Slots::new(Arc::clone(&self.media), self.media_failed());
         let mut pushes = Pushes::new(self.media.client().clone(), self.inputs.clone());
         while let Some(order) = orders.recv().await {
-            while others.try_join_next().is_some() {}
+            while checks.try_join_next().is_some() {}
             match order {
-                BmcOrder::Machine(Order::Insert(slot, image)) => {
-                    let inserted = self.media.insert(slot, image, Source::Bmc).await;
-                    self.settle_media(slot, inserted);
-                }
-                BmcOrder::Machine(Order::Eject(slot)) => {
-                    let ejected = self.media.eject(slot, Source::Bmc).await;
-                    self.settle_media(slot, ejected);
-                }
-                BmcOrder::Machine(Order::Power(control)) => {
-                    let done = self.power(control).await;
-                    match control {
-                        Control::Soft => drop(others.spawn(done)),
-                        _ => done.await,
-                    }
-                }
-                BmcOrder::Machine(Order::Boot(over)) => self.boot(over).await,
-                BmcOrder::Machine(Order::HttpBoot(url)) => self.firmware(FirmwareChange::HttpBoot(url)).await,
-                BmcOrder::Machine(Order::Firmware(values)) => {
-                    self.firmware(FirmwareChange::Settings(settings(&values))).await;
-                }
-                BmcOrder::Machine(Order::SecureBoot(change)) => {
-                    self.firmware(FirmwareChange::SecureBoot(change)).await;
+                BmcOrder::Machine(Order::Insert(slot, image)) => slots.order(slot, SlotOrder::Insert(image)),
+                BmcOrder::Machine(Order::Eject(slot)) => slots.order(slot, SlotOrder::Eject),
+                BmcOrder::Machine(order) => {
+                    // A machine that starts has the images of which the client was told before.
+                    let starts = matches!(order, Order::Power(Control::On | Control::Cycle | Control::Reset));
+                    // Its receiver lives as long as this.
+                    machine.send((order, starts.then(|| slots.settled()))).ok();
                 }
                 // A machine that reads nothing loses input, as on a serial line, and delays no power command.
                 BmcOrder::Type(bytes) => drop(keys.try_send(Keyed::Text(bytes))),
                 BmcOrder::Break => drop(keys.try_send(Keyed::Break)),
-                BmcOrder::Check(image, found) => {
+                BmcOrder::Check(image, mut found) => {
                     let media = Arc::clone(&self.media);
-                    others.spawn(async move {
+                    checks.spawn(async move {
+                        let checked = match select(pin!(media.check(&image)), pin!(found.closed())).await {
+                            Either::Left((checked, _)) => checked,
+                            // Nobody wants to know any more.
+                            Either::Right(_) => return,
+                        };
                         // The BMC is gone when the services have ended.
-                        found.send(media.check(&image).await).ok();
+                        found.send(checked).ok();
                     });
                 }
                 BmcOrder::Push(delivery) => pushes.send(delivery),
@@ -94,15 +93,45 @@ impl OrderHandler {
         }
     }
 
-    /// Tells the BMC that a slot is empty if its order failed.
-    fn settle_media(&self, slot: Slot, done: Result<Effect, MediaError>) {
-        let Err(error) = done else { return };
-        if let MediaError::Ending = error {
-            return;
+    /// Carries out what is to be done to the machine, in order; what comes with an order is waited for first.
+    async fn machine(&self, mut orders: mpsc::UnboundedReceiver<(Order, Option<BoxFuture<'static, ()>>)>) {
+        // A shutdown takes its time, and a command that comes later must not wait for it.
+        let mut shutdowns = JoinSet::new();
+        while let Some((order, before)) = orders.recv().await {
+            while shutdowns.try_join_next().is_some() {}
+            if let Some(before) = before {
+                before.await;
+            }
+            match order {
+                // Those of slots go another way.
+                Order::Insert(..) | Order::Eject(_) => {}
+                Order::Power(control) => {
+                    let done = self.power(control).await;
+                    match control {
+                        Control::Soft => drop(shutdowns.spawn(done)),
+                        _ => done.await,
+                    }
+                }
+                Order::Boot(over) => self.boot(over).await,
+                Order::HttpBoot(url) => self.firmware(FirmwareChange::HttpBoot(url)).await,
+                Order::Firmware(values) => self.firmware(FirmwareChange::Settings(settings(&values))).await,
+                Order::SecureBoot(change) => self.firmware(FirmwareChange::SecureBoot(change)).await,
+            }
         }
-        self.failed(chain(&error));
-        // The BMC is gone when the services have ended.
-        self.inputs.send(BmcInput::Emptied(slot)).ok();
+    }
+
+    /// Reports a failure of virtual media, and tells the BMC that the slot is empty.
+    fn media_failed(&self) -> Failed {
+        let (node, events, inputs) = (self.node.clone(), self.events.of(Source::Bmc), self.inputs.clone());
+        Arc::new(move |slot, error| {
+            if let MediaError::Ending = error {
+                return;
+            }
+            let failed = Known::ServiceFailed { service: Service::Bmc, error: chain(&error) };
+            events.emit_of(&node, failed);
+            // The BMC is gone when the services have ended.
+            inputs.send(BmcInput::Emptied(slot)).ok();
+        })
     }
 
     fn failed(&self, error: String) {
@@ -196,3 +225,6 @@ fn settings(values: &Values) -> FirmwareSettings {
     }
     settings
 }
+
+#[cfg(test)]
+mod tests;

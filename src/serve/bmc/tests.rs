@@ -1,3 +1,5 @@
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Method, header};
 use jiff::Timestamp;
 
 use super::*;
@@ -53,4 +55,72 @@ async fn an_answer_leaves_when_its_entry_is_in_the_record() {
         () = serve(parts).unwrap() => panic!("it ended"),
         () = test => {}
     }
+}
+
+/// An action on the CD drive, by the administrator.
+fn act(action: &str, body: &str) -> Call {
+    let authorization = HeaderValue::from_static("Basic YWRtaW46c2VjcmV0");
+    let target = "/redfish/v1/Systems/1/VirtualMedia/Cd/Actions/VirtualMedia";
+    let request = redfish::Request {
+        method: Method::POST,
+        target: format!("{target}.{action}"),
+        headers: HeaderMap::from_iter([(header::AUTHORIZATION, authorization)]),
+        body: body.as_bytes().to_vec(),
+        transport: redfish::Transport::Tls,
+        from: None,
+    };
+    Call::Request(Box::new(request), oneshot::channel().0)
+}
+
+#[test]
+fn who_waits_for_an_image_is_answered_once_the_slot_is_freed() {
+    let now = Instant { at: RunTime::START, wall: Timestamp::UNIX_EPOCH };
+    let events = Emitter::new(move || now, |_| {});
+    let (orders, mut wanted) = mpsc::unbounded_channel();
+    let bmc = Box::new(bmc());
+    let mut controller = Controller {
+        node: NodeName::new("a").unwrap(),
+        server: Box::new(Server::new(bmc.ipmi_settings(PORT))),
+        in_band: InBand::default(),
+        answers_to_system: Vec::new(),
+        orders,
+        events: &events,
+        told: 0,
+        unrecorded: 0,
+        unsettled: 0,
+        replies: Vec::new(),
+        streams: BTreeMap::new(),
+        pushed: BTreeSet::new(),
+        door: watch::channel(Door::of(&bmc)).0,
+        checks: FuturesUnordered::new(),
+        awaited: Vec::new(),
+        bmc,
+    };
+    let insert = |controller: &mut Controller<'_>, file: &str| {
+        controller.called(act("InsertMedia", &format!("{{\"Image\":\"http://10.0.0.1/{file}\"}}")));
+        controller.settle();
+    };
+    insert(&mut controller, "a.iso");
+    let Ok(BmcOrder::Check(_, first)) = wanted.try_recv() else { panic!("the server is asked") };
+    assert!(controller.checks.next().now_or_never().is_none() && !first.is_closed());
+    controller.called(act("EjectMedia", "{}"));
+    controller.settle();
+    let checked = controller.checks.next().now_or_never().flatten().expect("nobody waits for the server");
+    assert!(first.is_closed());
+    controller.replies.clear();
+    let (waits, mut told) = oneshot::channel();
+    controller.checked(Checked { waits: Some(waits), ..checked });
+    controller.reply();
+    let Ok(Answered::Reply(reply)) = told.try_recv() else { panic!("there is a reply") };
+    assert_eq!(reply.status, 409);
+    // The slot is free for another one, whose server has all its time.
+    insert(&mut controller, "b.iso");
+    let Ok(BmcOrder::Check(image, second)) = wanted.try_recv() else { panic!("the server is asked") };
+    assert!(image.url.ends_with("b.iso") && !second.is_closed());
+    second.send(Outcome::Found).unwrap();
+    let checked = controller.checks.next().now_or_never().flatten().expect("an outcome");
+    controller.checked(checked);
+    controller.settle();
+    assert!(matches!(wanted.try_recv(), Ok(BmcOrder::Machine(Order::Insert(Slot::Cd, _)))));
+    assert!(controller.awaited.is_empty());
 }

@@ -71,6 +71,20 @@ fn a_client_that_gave_up_gets_no_image() {
 }
 
 #[test]
+fn nothing_is_found_out_for_a_slot_that_was_freed() {
+    let mut bmc = bmc();
+    let late = pending(insert(&mut bmc, "Cd", &json!({ "Image": "http://10.0.0.1/a.iso" })));
+    assert!(late.is_wanted(&bmc));
+    assert_eq!(eject(&mut bmc, &json!({})), 204);
+    assert!(!late.is_wanted(&bmc));
+    let next = pending(insert(&mut bmc, "Cd", &json!({ "Image": "http://10.0.0.1/b.iso" })));
+    assert!(next.is_wanted(&bmc) && !late.is_wanted(&bmc));
+    // Who asked for it is told why, whatever its server would have said.
+    assert_eq!(finish(&mut bmc, at(11), late, Outcome::Unreachable).status, 409);
+    assert!(next.is_wanted(&bmc));
+}
+
+#[test]
 fn what_cannot_be_fetched_is_told() {
     let mut bmc = bmc();
     for (outcome, message) in [
