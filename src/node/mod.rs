@@ -31,6 +31,7 @@ use crate::bmc::secure_boot::KeyMode;
 use crate::lab::Firmware;
 use crate::name::{DiskName, NodeName};
 use crate::plan::BootTarget;
+use crate::system::file_watch::FileWatch;
 use file_system::FileSought;
 use partition_table::Layout;
 use screen::ScreenReading;
@@ -56,6 +57,12 @@ pub trait Node: Send + Sync {
 
     /// Reads the variables of its firmware; `None` if it has none.
     fn firmware_variables(&self) -> Work<'_, Option<FirmwareVariables>>;
+
+    /// Watches the variables of its firmware, which its firmware and its system write while it is on; `None` if it has
+    /// none. What takes their place when it starts is noticed as well, once.
+    fn watch_firmware(&self) -> Result<Option<FileWatch>, NodeError> {
+        Ok(None)
+    }
 
     /// Attaches to its serial console.
     fn console(&self) -> Result<Attachment, NodeError>;

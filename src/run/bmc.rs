@@ -5,6 +5,7 @@ mod client;
 mod fault;
 mod identity;
 mod media;
+mod node_watch;
 mod orders;
 #[cfg(test)]
 mod peer;
@@ -18,25 +19,21 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, watch};
 
 use self::booted::BootWatch;
 use self::client::BmcClient;
 use self::identity::identity;
 pub(super) use self::media::{MediaError, VirtualMedia};
+use self::node_watch::watch_node;
 use self::orders::OrderHandler;
 use super::authority;
 use super::command::RunCommand;
 use super::dns::Dns;
 use super::environment::BMC_PASSWORD;
-use super::in_band;
 use crate::bmc::boot::{BootDevice, Override};
-use crate::bmc::inventory::BootOption;
 use crate::bmc::ipmi::PORT;
 use crate::bmc::log::BootFailure;
 use crate::bmc::media::Slot;
@@ -47,10 +44,10 @@ use crate::bmc::users::{Password, Users};
 use crate::bmc::{Bmc, Learned};
 use crate::event::{Emitter, Event, Kind, Known, PowerCause, Service, Source, Stage};
 use crate::fault::Faults;
-use crate::hint::{Hint, chain};
+use crate::hint::Hint;
 use crate::lab::{LabFile, Redfish};
 use crate::name::{DiskName, NicName, NodeName};
-use crate::node::{Attachment, BootOverride, FirmwareEntry, FirmwareVariables, Node};
+use crate::node::{BootOverride, Node};
 use crate::plan::{BmcPlan, BootTarget, NodeKind, NodePlan, Plan};
 use crate::serve;
 use crate::serve::bmc::{BmcInput, BmcParts, RedfishPorts};
@@ -61,8 +58,6 @@ use crate::system::station::Station;
 const HTTPS: u16 = 443;
 /// The port that leads to that one, or has Redfish as well.
 const HTTP: u16 = 80;
-/// How often the variables of a firmware are read while its machine is on.
-const LOOK: Duration = Duration::from_secs(10);
 /// The characters of a password that is made, without those that look alike.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
@@ -214,8 +209,13 @@ impl Bmcs {
         let (orders, wanted) = mpsc::unbounded_channel();
         let (there, machine) = watch::channel(None);
         let (is_on, power) = watch::channel(false);
-        let boot = BootWatch::default();
-        let link = Link { inputs: inputs.clone(), is_on, slots: media.slots(), node: there, boot };
+        let link = Link {
+            inputs: inputs.clone(),
+            is_on,
+            slots: media.slots(),
+            node: there,
+            boot: BootWatch::default(),
+        };
         let users = Users::new(&plan.user, password.bytes());
         let mut bmc = Bmc::new(identity(node, plan, devices), users).made_as(plan.personality);
         if plan.redfish.as_ref().is_some_and(|redfish| redfish.by == Redfish::HttpsAndHttp) {
@@ -362,75 +362,4 @@ fn of_bmc(over: Option<Override>) -> BootOverride {
         BootDevice::Option(number) => return BootOverride::Entry(number),
     };
     if is_persistent { BootOverride::Always(target) } else { BootOverride::Once(target) }
-}
-
-fn boot_option(entry: FirmwareEntry) -> BootOption {
-    let FirmwareEntry { number, name, target } = entry;
-    BootOption { number, name, path: String::new(), device: device(target) }
-}
-
-/// Tells a BMC the override of its node, what its firmware has in its variables, what is printed there and what its
-/// system says, as long as it is polled.
-async fn watch_node(
-    mut machine: watch::Receiver<Option<Arc<dyn Node>>>,
-    mut power: watch::Receiver<bool>,
-    inputs: mpsc::UnboundedSender<BmcInput>,
-) {
-    let Ok(there) = machine.wait_for(Option::is_some).await.map(|node| node.clone()) else { return };
-    let Some(node) = there else { return };
-    let mut overrides = node.boot_override();
-    let talks = in_band::carry(Arc::clone(&node), inputs.clone());
-    let told = inputs.clone();
-    let boots = async move {
-        // It may have been used already.
-        loop {
-            let over = *overrides.borrow_and_update();
-            if told.send(BmcInput::Overridden(of_node(over))).is_err() || overrides.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    let (read, told) = (Arc::clone(&node), inputs.clone());
-    let variables = async move {
-        let mut last = None;
-        loop {
-            match read.firmware_variables().await {
-                Ok(None) => return,
-                Ok(variables) if variables == last => {}
-                Ok(Some(variables)) => {
-                    last = Some(variables.clone());
-                    let FirmwareVariables { entries, secure_boot } = variables;
-                    let options = entries.into_iter().map(boot_option).collect();
-                    if told.send(BmcInput::Firmware(options, secure_boot)).is_err() {
-                        return;
-                    }
-                }
-                Err(error) => tracing::warn!(error = %chain(&error), "what the firmware has is not known"),
-            }
-            let is_on = *power.borrow_and_update();
-            // A system writes them when it likes.
-            let limit = if is_on { LOOK } else { Duration::MAX };
-            if let Ok(Err(_)) = tokio::time::timeout(limit, power.changed()).await {
-                return;
-            }
-        }
-    };
-    let prints = async move {
-        let Ok(Attachment { replay, mut output, .. }) = node.console() else { return };
-        let mut next = Ok(Bytes::from(replay));
-        loop {
-            match next {
-                Ok(bytes) => {
-                    if inputs.send(BmcInput::Printed(bytes)).is_err() {
-                        return;
-                    }
-                }
-                // What was lost is lost; the log of the console has it.
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
-            }
-            next = output.recv().await;
-        }
-    };
-    tokio::join!(boots, talks, prints, variables);
 }

@@ -78,7 +78,8 @@ fn limited(error: Errno, full: Errno, limit: &str) -> io::Error {
 }
 
 impl FileWatch {
-    /// Waits until the file was written to since the last call, or since it is watched. Cancel-safe.
+    /// Waits until the file was written to since the last call, or since it is watched, or is gone: another one may have
+    /// its name. Cancel-safe.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -161,6 +162,24 @@ mod tests {
         assert!(is_noticed(&a).await && is_noticed(&b).await);
         drop((a, b));
         assert_eq!(watches.shared.watched().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_replaced_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
+        for path in [&a, &b] {
+            File::create(path).unwrap();
+        }
+        let watches = FileWatches::new().unwrap();
+        let watch = watches.watch(&a).unwrap();
+        std::fs::rename(&b, &a).unwrap();
+        assert!(is_noticed(&watch).await);
+        // The new one is watched by whoever looks for it.
+        drop(watch);
+        let watch = watches.watch(&a).unwrap();
+        std::fs::write(&a, "x").unwrap();
+        assert!(is_noticed(&watch).await);
     }
 
     #[test]

@@ -75,6 +75,7 @@ struct Body {
     events: Emitter,
     faults: Faults,
     console: Arc<Console>,
+    watches: FileWatches,
     screen: Arc<Screen>,
     /// Its interface to its BMC, if it has one.
     system_interface: Option<SystemInterface>,
@@ -163,6 +164,7 @@ impl Machine {
                 events: events.of(Source::Qmp),
                 faults,
                 console: Arc::new(console),
+                watches: watches.clone(),
                 screen: Arc::new(screen),
                 system_interface: (plan.bmc.is_some() && !qemu.lacks_ipmi).then(SystemInterface::new),
                 links: Mutex::new(links),

@@ -27,6 +27,7 @@ use crate::lab::{FaultKind, MachineFault};
 use crate::node::{BootOverride, Effect, FirmwareChange, FirmwareEntry, FirmwareVariables, NodeError};
 use crate::plan::qemu::{BootOrder, QemuFirmware, QemuPlan, VARIABLES, nic_id};
 use crate::plan::{BootTarget, FirmwareSettings, NodeKind, OrderBy, StartOptions};
+use crate::system::file_watch::FileWatch;
 
 /// How long after its latest reset a machine has left its firmware.
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -379,6 +380,12 @@ impl Machine {
             Some(FirmwareEntry { number, name, target: target? })
         });
         Ok(Some(FirmwareVariables { entries: entries.collect(), secure_boot }))
+    }
+
+    /// Watches the variables of its firmware; `None` if it has none.
+    pub(super) fn watch_variables(&self) -> io::Result<Option<FileWatch>> {
+        let body = &self.body;
+        body.is_uefi().then(|| body.watches.watch(&body.folder.join(VARIABLES))).transpose()
     }
 
     /// Overrides the boot order of the firmware from the next start or reset on, whoever causes it.

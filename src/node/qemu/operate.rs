@@ -19,6 +19,7 @@ use crate::node::{
 };
 use crate::plan::qemu::{QemuFirmware, flash_format};
 use crate::plan::{BootTarget, NodeDisk, NodeKind, NodePlan};
+use crate::system::file_watch::FileWatch;
 
 /// How long a key is held, and how long none is pressed before the next one.
 const HOLD: Duration = Duration::from_millis(25);
@@ -62,6 +63,11 @@ impl Node for Machine {
                 NodeError::failed("read the variables of the firmware of", self.node(), error)
             })
         })
+    }
+
+    fn watch_firmware(&self) -> Result<Option<FileWatch>, NodeError> {
+        let watch = self.watch_variables();
+        watch.map_err(|error| NodeError::failed("watch the variables of the firmware of", self.node(), error))
     }
 
     fn console(&self) -> Result<Attachment, NodeError> {
