@@ -215,15 +215,16 @@ fn a_qemu_without_ipmi_starts_a_machine_with_a_bmc() {
     let network = "[network.lan]\naddress = \"10.91.0.1/24\"\nbmc = {}\n";
     let node =
         "[node.a]\nmemory = \"128MiB\"\nnic.lan = {}\ndisk.root = { size = \"1MiB\" }\nboot = [\"disk\"]\n";
-    let lab = home.lab("bmc", &format!("dryrack = 1\n{network}{node}"));
-    let up = dryrack(&["up", "--detach", lab.to_str().expect("a path")]);
+    let lab = home.lab("bmc", &format!("dryrack = 1\nname = \"bmc\"\n{network}{node}"));
+    let lab = lab.to_str().expect("a path");
+    let up = dryrack(&["up", "--detach", lab]);
     assert_eq!(up.status.code(), Some(0), "{}", stderr(&up));
     let note = format!("nodes reach their BMCs by the network only: {} has no IPMI devices", qemu.display());
     assert!(stderr(&up).contains(&note), "{}", stderr(&up));
     let events = fs::read_to_string(home.run_dir().join("events.jsonl")).expect("events");
     assert!(events.contains("the system of the node has no `/dev/ipmi0`"), "{events}");
     // Its BMC is there all the same.
-    let bmcs = stdout(&dryrack(&["bmc-list"]));
+    let bmcs = stdout(&dryrack(&["bmc-list", lab]));
     let address = bmcs.lines().find_map(|line| line.strip_prefix("a,")?.split(',').next()).expect("a BMC");
     let cycled = dryrack(&["exec", "--lab", "bmc", "--", common::DRYRACK, "bmc", address, "power", "cycle"]);
     assert_eq!(cycled.status.code(), Some(0), "{}{}", stdout(&cycled), stderr(&cycled));
