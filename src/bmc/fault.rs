@@ -153,14 +153,14 @@ impl Bmc {
         }
     }
 
-    /// Returns the settings for the server of IPMI that clients reach at this UDP port.
-    pub fn ipmi_settings(&self, port: u16) -> server::Settings {
+    /// Returns the settings for the server of IPMI.
+    pub fn ipmi_settings(&self) -> server::Settings {
         let suites = self.traits.suites;
         let mut settings = server::Settings {
             offered: suites.iter().rev().map(|cipher| cipher.suite()).collect(),
             accepted: suites.to_vec(),
             sol_order: self.traits.sol_order,
-            ..server::Settings::new(port)
+            ..server::Settings::default()
         };
         self.faults.spoil(&mut settings);
         settings

@@ -54,7 +54,7 @@ fn pieces(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Gives datagrams to a BMC and to a client. Nobody who has not logged in gets more than was sent.
 pub(crate) fn datagrams(data: &[u8]) {
-    let (mut bmc, mut server) = (bmc(), Server::new(Settings::new(623)));
+    let (mut bmc, mut server) = (bmc(), Server::new(Settings::default()));
     let mut client = Client::new(client::Settings::new("admin", "secret", Privilege::Administrator));
     let mut random = |bytes: &mut [u8]| bytes.fill(1);
     client.start(Duration::ZERO, &mut random);
@@ -91,7 +91,7 @@ pub(crate) fn commands(data: &[u8]) {
 
 /// Gives bytes to a BMC as from the system of its machine.
 pub(crate) fn in_band(data: &[u8]) {
-    let (mut bmc, server) = (bmc(), Server::new(Settings::new(623)));
+    let (mut bmc, server) = (bmc(), Server::new(Settings::default()));
     let mut in_band = InBand::default();
     for (second, piece) in (0..).zip(pieces(data)) {
         let now = Now { up: Duration::from_secs(second), unix: 0 };

@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use super::inventory::FirmwareKind;
-use super::ipmi::PORT;
 use super::ipmi::client::{self, Client, Event, Progress};
 use super::ipmi::command::{Command, NetFn};
 use super::ipmi::message::Answer;
@@ -42,7 +41,7 @@ impl Rig {
     fn new(personality: Personality, firmware: FirmwareKind) -> Self {
         let mut bmc = bmc_with(firmware).made_as(personality);
         bmc.orders();
-        let server = Server::new(bmc.ipmi_settings(PORT));
+        let server = Server::new(bmc.ipmi_settings());
         Self { bmc, server, up: Duration::from_secs(10) }
     }
 
@@ -56,7 +55,7 @@ impl Rig {
         for user in self.bmc.take_ended() {
             self.server.end_sessions_of(user);
         }
-        self.server.configure(self.bmc.ipmi_settings(PORT));
+        self.server.configure(self.bmc.ipmi_settings());
     }
 
     fn now(&self) -> Now {
@@ -190,4 +189,25 @@ fn admin() -> client::Settings {
 /// The identifier of the first message of an answer.
 fn message(body: &Value) -> &str {
     body["error"]["@Message.ExtendedInfo"][0]["MessageId"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn serial_over_lan_reports_the_port_that_was_set() {
+    let mut rig = Rig::own();
+    let mut client = rig.log_in();
+    let mut reported = |rig: &mut Rig| {
+        let answer = rig.done(&mut client, 0x06, 0x48, &[1, 1, 0xC0, 0, 0, 0]);
+        rig.done(&mut client, 0x06, 0x49, &[1, 1, 0, 0, 0, 0]);
+        let parameter = rig.done(&mut client, 0x0C, 0x22, &[1, 8, 0, 0]);
+        assert_eq!(answer[8..10], parameter[1..]);
+        u16::from_le_bytes([answer[8], answer[9]])
+    };
+    assert_eq!(reported(&mut rig), 623);
+    let mut other = rig.log_in();
+    // Of a forward that leads to the BMC.
+    rig.done(&mut other, 0x0C, 0x21, &[1, 8, 0x56, 0x18]);
+    assert_eq!(reported(&mut rig), 6230);
+    let none = rig.ask(&mut other, 0x0C, 0x21, &[1, 8, 0, 0]).map(|answer| answer.completion);
+    assert_eq!(none, Some(super::ipmi::completion::Completion::InvalidField));
+    assert_eq!(reported(&mut rig), 6230);
 }

@@ -29,7 +29,6 @@ use crate::bmc::boot::Override;
 use crate::bmc::fault::Fault;
 use crate::bmc::in_band::InBand;
 use crate::bmc::inventory::BootOption;
-use crate::bmc::ipmi::PORT;
 use crate::bmc::ipmi::server::{Out, Server};
 use crate::bmc::lan::OverLan;
 use crate::bmc::media::{Image, Slot};
@@ -177,7 +176,7 @@ pub fn serve(parts: BmcParts) -> io::Result<impl Future<Output = ()> + Send> {
     let controller = async move {
         let controller = Controller {
             node,
-            server: Box::new(Server::new(bmc.ipmi_settings(PORT))),
+            server: Box::new(Server::new(bmc.ipmi_settings())),
             bmc,
             in_band: InBand::default(),
             answers_to_system: Vec::new(),
@@ -396,7 +395,7 @@ impl Controller<'_> {
             BmcInput::Recorded => self.unrecorded = self.unrecorded.saturating_sub(1),
             BmcInput::Faults(faults) => {
                 self.bmc.set_faults(faults);
-                self.server.configure(self.bmc.ipmi_settings(PORT));
+                self.server.configure(self.bmc.ipmi_settings());
             }
         }
     }

@@ -36,6 +36,7 @@ pub(in crate::bmc) struct SolSettings {
     accumulate: [u8; 2],
     retry: [u8; 2],
     rates: [u8; 2],
+    port: [u8; 2],
 }
 
 impl Default for SolSettings {
@@ -48,6 +49,7 @@ impl Default for SolSettings {
             accumulate: [2, 200],
             retry: [7, 10],
             rates: [0x0A, 0x0A],
+            port: PORT.to_le_bytes(),
         }
     }
 }
@@ -63,6 +65,7 @@ impl SolSettings {
             threshold: self.accumulate[1].into(),
             retries: self.retry[0] & 7,
             retry_interval: Duration::from_millis(10 * u64::from(self.retry[1])),
+            port: u16::from_le_bytes(self.port),
         }
     }
 }
@@ -121,8 +124,8 @@ fn lan(bmc: &Bmc, parameter: u8) -> Option<Vec<u8>> {
         20 => vec![0, 0],
         21 => vec![0],
         // The suites, each up to ADMINISTRATOR.
-        22 => vec![u8::try_from(bmc.ipmi_settings(PORT).offered.len()).unwrap_or(16)],
-        23 => [0].into_iter().chain(bmc.ipmi_settings(PORT).offered.iter().map(|suite| suite.id)).collect(),
+        22 => vec![u8::try_from(bmc.ipmi_settings().offered.len()).unwrap_or(16)],
+        23 => [0].into_iter().chain(bmc.ipmi_settings().offered.iter().map(|suite| suite.id)).collect(),
         // By place in the list for some clients, by number for others.
         24 => vec![0x00, 0x44, 0x44, 0x44, 0x44, 0x44, 0x44, 0x44, 0x44],
         25 => vec![0; 4],
@@ -164,7 +167,7 @@ fn sol(bmc: &Bmc, parameter: u8) -> Option<Vec<u8>> {
         5 => vec![settings.rates[0]],
         6 => vec![settings.rates[1]],
         7 => vec![1],
-        8 => vec![0x6F, 0x02],
+        8 => settings.port.to_vec(),
         _ => return None,
     })
 }
@@ -182,7 +185,12 @@ fn set_sol(bmc: &mut Bmc, data: &[u8]) -> Answer {
         4 => settings.retry = bytes(value_of)?,
         5 => settings.rates[0] = value & 0x0F,
         6 => settings.rates[1] = value & 0x0F,
-        7 | 8 => return Err(Code::Other(0x82)),
+        7 => return Err(Code::Other(0x82)),
+        // Behind a forward: clients leave if the port is not the one that they send to.
+        8 => match bytes(value_of)? {
+            [0, 0] => return Err(Code::InvalidField),
+            port => settings.port = port,
+        },
         _ => return Err(Code::Other(0x80)),
     }
     Ok(Vec::new())

@@ -16,7 +16,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let server = Server::new(Settings::new(623));
+        let server = Server::new(Settings::default());
         Self { server, bmc: bmc(), in_band: InBand::default(), number: 0 }
     }
 

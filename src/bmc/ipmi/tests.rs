@@ -29,7 +29,7 @@ proptest! {
     ) {
         let cipher = if strong { Cipher::Sha256 } else { Cipher::Sha1 };
         let faults = Faults { loss, repeats, delay: Duration::from_millis(delay) };
-        let mut channel = Channel::new(seed, faults, super::server::Settings::new(623), settings(&[cipher]));
+        let mut channel = Channel::new(seed, faults, super::server::Settings::default(), settings(&[cipher]));
         let tickets: Vec<_> = (0..count).map(|id| channel.client.command(MARK, &id.to_le_bytes())).collect();
         channel.client.close();
         let events = channel.run(Duration::from_secs(600), |_| false);

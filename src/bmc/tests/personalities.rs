@@ -244,7 +244,7 @@ fn openbmc_has_one_suite_and_no_way_to_insert_images() {
     assert_eq!(rig.log_in_as(old).1, [Event::Failed(Error::NoSuite { tried: vec![3] })]);
     let mut client = rig.log_in();
     assert_eq!(rig.done(&mut client, 0x0C, 0x02, &[1, 23, 0, 0]), [0x11, 0, 17]);
-    assert_eq!(rig.bmc.ipmi_settings(PORT).sol_order, SolOrder::Next);
+    assert_eq!(rig.bmc.ipmi_settings().sol_order, SolOrder::Next);
     let slot = "/redfish/v1/Systems/system/VirtualMedia/Cd";
     assert!(rig.get(slot).get("Actions").is_none());
     let image = json!({ "Image": "http://10.0.0.1/a.iso" });

@@ -95,7 +95,7 @@ pub(super) fn activate(
     let mut answer = vec![0; 4];
     answer.extend_from_slice(&sizes.inbound.to_le_bytes());
     answer.extend_from_slice(&sizes.outbound.to_le_bytes());
-    answer.extend_from_slice(&settings.outside_port.to_le_bytes());
+    answer.extend_from_slice(&terms.port.to_le_bytes());
     // No VLAN.
     answer.extend_from_slice(&[0xff, 0xff]);
     Answer::ok(answer)

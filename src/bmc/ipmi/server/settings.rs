@@ -69,8 +69,6 @@ pub struct Settings {
     pub sol: Option<SolSizes>,
     /// Which packets of Serial over LAN are taken.
     pub sol_order: SolOrder,
-    /// The UDP port that clients use, which Serial over LAN reports: ipmitool leaves when it differs.
-    pub outside_port: u16,
     /// How many logins may be under way per source address.
     pub half_open_per_source: usize,
     /// How many logins may be under way at all.
@@ -87,9 +85,9 @@ pub struct Settings {
     pub lockout: Option<LockoutRule>,
 }
 
-impl Settings {
-    /// Returns the settings of an honest BMC that clients reach at this UDP port.
-    pub fn new(outside_port: u16) -> Self {
+impl Default for Settings {
+    /// Returns the settings of an honest BMC.
+    fn default() -> Self {
         Self {
             offered: vec![Cipher::Sha1.suite(), Cipher::Sha256.suite()],
             accepted: vec![Cipher::Sha256, Cipher::Sha1],
@@ -101,7 +99,6 @@ impl Settings {
             commands_per_session: None,
             sol: Some(SolSizes { inbound: 255, outbound: 255, buffer: 4 << 20 }),
             sol_order: SolOrder::Any,
-            outside_port,
             half_open_per_source: 8,
             half_open: 64,
             half_open_timeout: Duration::from_secs(10),

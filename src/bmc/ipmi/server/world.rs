@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::super::PORT;
 use super::super::message::{Answer, Request};
 use super::super::privilege::Privilege;
 
@@ -64,6 +65,8 @@ pub struct SolTerms {
     pub retries: u8,
     /// The time between repetitions.
     pub retry_interval: Duration,
+    /// The UDP port that clients use, which is told to them: ipmitool leaves when it differs.
+    pub port: u16,
 }
 
 impl Default for SolTerms {
@@ -77,6 +80,7 @@ impl Default for SolTerms {
             threshold: 200,
             retries: 7,
             retry_interval: Duration::from_millis(100),
+            port: PORT,
         }
     }
 }

@@ -134,7 +134,7 @@ impl Channel {
     pub(super) fn honest(seed: u64) -> Self {
         let faults = Faults { loss: 0, repeats: 0, delay: Duration::from_millis(1) };
         let client = Settings::new("admin", "password", Privilege::Administrator);
-        Self::new(seed, faults, server::Settings::new(623), client)
+        Self::new(seed, faults, server::Settings::default(), client)
     }
 
     /// Runs until an event that ends it, the client is over, or the time is.

@@ -28,7 +28,7 @@ fn admin() -> Settings {
 }
 
 fn honest() -> server::Settings {
-    server::Settings::new(623)
+    server::Settings::default()
 }
 
 #[test]

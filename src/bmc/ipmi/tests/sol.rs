@@ -43,7 +43,7 @@ proptest! {
     ) {
         let faults = Faults { loss, repeats, delay: Duration::from_millis(delay) };
         let client = Settings { tries: 20, ..Settings::new("admin", "password", Privilege::Administrator) };
-        let mut channel = Channel::new(seed, faults, server::Settings::new(623), client);
+        let mut channel = Channel::new(seed, faults, server::Settings::default(), client);
         prop_assert_eq!(activate(&mut channel), Some(Event::SolStarted));
         let (mut printed, mut typed, mut seen) = (Vec::new(), Vec::new(), Vec::new());
         for (down, part) in parts {
@@ -68,7 +68,7 @@ fn breaks_arrive_once_and_before_later_characters() {
     let mut channel = Channel::new(
         1,
         Faults { loss: 20, repeats: 20, delay: Duration::from_millis(20) },
-        server::Settings::new(623),
+        server::Settings::default(),
         Settings::new("admin", "password", Privilege::Administrator),
     );
     assert_eq!(activate(&mut channel), Some(Event::SolStarted));
@@ -81,7 +81,7 @@ fn breaks_arrive_once_and_before_later_characters() {
 #[test]
 fn a_full_buffer_tells_that_characters_were_lost() {
     let sol = Some(SolSizes { inbound: 255, outbound: 24, buffer: 100 });
-    let server = server::Settings { sol, ..server::Settings::new(623) };
+    let server = server::Settings { sol, ..server::Settings::default() };
     let faults = Faults { loss: 0, repeats: 0, delay: Duration::from_millis(1) };
     let mut channel =
         Channel::new(2, faults, server, Settings::new("admin", "password", Privilege::Administrator));
@@ -111,7 +111,7 @@ fn a_line_without_listeners_ends_with_its_session() {
 
 #[test]
 fn no_serial_over_lan() {
-    let server = server::Settings { sol: None, ..server::Settings::new(623) };
+    let server = server::Settings { sol: None, ..server::Settings::default() };
     let faults = Faults { loss: 0, repeats: 0, delay: Duration::from_millis(1) };
     let mut channel =
         Channel::new(4, faults, server, Settings::new("admin", "password", Privilege::Administrator));
