@@ -1,6 +1,7 @@
-//! Virtual BMCs with clients of others: `ipmitool`, FreeIPMI and pyghmi, each in a lab of its own.
+//! Virtual BMCs with clients of others: `ipmitool`, FreeIPMI, pyghmi and ruipmi, each in a lab of its own.
 //!
-//! Each client has a transcript in `tests/bmc/`: commands as typed and what they print. `DRYRACK_BLESS=1` writes them.
+//! Each client on the command line has a transcript in `tests/bmc/`: commands as typed and what they print.
+//! `DRYRACK_BLESS=1` writes them.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 
@@ -8,6 +9,9 @@
 mod common;
 #[path = "common/terminal.rs"]
 mod terminal;
+mod bmc {
+    mod ruipmi;
+}
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -36,6 +36,7 @@ const DUPLICATES: &[(&str, &str)] = &[
     ("bitflags", "fatfs 0.3 keeps 1"),
     ("block-buffer", "pgp 0.21 keeps an older generation of RustCrypto"),
     ("block-padding", "pgp 0.21 keeps an older generation of RustCrypto"),
+    ("cbc", "ruipmi 0.6 keeps an older generation of RustCrypto; only in tests"),
     ("cipher", "pgp 0.21 keeps an older generation of RustCrypto"),
     ("const-oid", "pgp 0.21 keeps an older generation of RustCrypto"),
     ("cpufeatures", "pgp 0.21 keeps an older generation of RustCrypto"),
