@@ -11,6 +11,7 @@ mod common;
 mod terminal;
 mod bmc {
     mod ruipmi;
+    pub(crate) mod sol;
 }
 
 use std::fs;
@@ -18,9 +19,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bmc::sol;
+use common::boot_media::uefi_disk;
 use common::wait_for;
 use serde_json::Value;
-use terminal::{FROM_DISK, FROM_NETWORK, SOON, Terminal, disk, ipmitool};
+use terminal::{FROM_DISK, FROM_NETWORK, NODE_A, SOON, SYSTEM_IS_UP, Terminal, disk, field, ipmitool};
 
 /// How long boot flags are valid without a power command, and a bit.
 const FLAGS_END: Duration = Duration::from_secs(63);
@@ -28,15 +31,8 @@ const FLAGS_END: Duration = Duration::from_secs(63);
 /// The options of every tool of FreeIPMI, as administrator of the BMC of node `a`.
 const FREEIPMI: &str = "-D LAN_2_0 -h 10.91.1.10 -u admin -p $PASSWORD";
 
+/// Beside node `a`.
 const IPMITOOL: &str = r#"
-[node.a]
-memory = "160MiB"
-nic.lan = {}
-profile = "tiny"
-start = "manual"
-boot = ["disk", "network"]
-disk.root = { size = "16MiB", source = "disk.img" }
-
 [node.expires]
 memory = "160MiB"
 nic.lan = {}
@@ -51,6 +47,13 @@ profile = "tiny"
 start = "manual"
 bmc = { address = "10.91.1.51" }
 
+[node.noisy]
+memory = "160MiB"
+nic.lan = {}
+profile = "tiny"
+start = "manual"
+bmc = { address = "10.91.1.52" }
+
 [process.clerk]
 run = "stat -c %a \"$DRYRACK_BMC_PASSWORD_FILE\"; exec ipmitool -I lanplus -H 10.91.1.10 -U admin -f \"$DRYRACK_BMC_PASSWORD_FILE\" power status"
 ready.log = "Chassis Power is off"
@@ -58,12 +61,13 @@ ready.log = "Chassis Power is off"
 
 #[test]
 fn ipmitool_manages_machines() {
-    let mut terminal = Terminal::open(IPMITOOL, &[("disk.img", &disk())]);
+    let mut terminal = Terminal::open(&format!("{NODE_A}{IPMITOOL}"), &[("disk.img", &disk())]);
     let of = |address: &str, command: &str| format!("ipmitool -I lanplus -H {address} -U admin -E {command}");
     for (address, command) in [
         ("10.91.1.50", "chassis bootdev pxe"),
         ("10.91.1.51", "raw 0x00 0x08 0x03 0x08"),
         ("10.91.1.51", "chassis bootdev pxe"),
+        ("10.91.1.52", "power on"),
     ] {
         assert_eq!(terminal.ask(&of(address, command)).code, 0);
     }
@@ -77,10 +81,15 @@ fn ipmitool_manages_machines() {
     keeps_the_password(&terminal);
     logs_in(&mut terminal);
     has_accounts(&mut terminal);
+    // It takes a minute, of which the client waits most.
+    let console = sol::starts_to_print(&terminal);
     says_what_it_is(&mut terminal);
     keeps_boot_flags(&mut terminal);
     boots_once_from_the_network(&mut terminal);
     controls_power(&mut terminal);
+    sol::arrives_whole(&terminal, console);
+    sol::sends_breaks(&terminal);
+    sol::works_behind_a_forward(&mut terminal);
     // Nobody has told these two machines anything meanwhile.
     std::thread::sleep(FLAGS_END.saturating_sub(flags_set.elapsed()));
     let valid = |address| terminal.ask(&of(address, "chassis bootparam get 5")).said;
@@ -179,26 +188,22 @@ fn has_accounts(terminal: &mut Terminal) {
 fn says_what_it_is(terminal: &mut Terminal) {
     let plan = terminal.plan("a");
     let identity = &plan["kind"]["qemu"]["identity"];
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.trim().starts_with(name)).unwrap_or_default();
-        line.split_once(':').map(|(_, value)| value.trim().to_owned())
-    };
     let fru = terminal.succeeds(&ipmitool("fru print"));
-    let serial = identity["serial"].as_str().map(str::to_owned);
+    let serial = identity["serial"].as_str();
     for name in ["Product Serial", "Chassis Serial", "Board Serial"] {
         assert_eq!(field(&fru, name), serial, "{fru}");
     }
-    assert_eq!(field(&fru, "Product Asset Tag").as_deref(), identity["asset_tag"].as_str(), "{fru}");
+    assert_eq!(field(&fru, "Product Asset Tag"), identity["asset_tag"].as_str(), "{fru}");
     let guid = terminal.succeeds(&ipmitool("mc guid smbios"));
-    assert_eq!(field(&guid, "System GUID").as_deref(), identity["uuid"].as_str(), "{guid}");
+    assert_eq!(field(&guid, "System GUID"), identity["uuid"].as_str(), "{guid}");
     let lan = terminal.succeeds(&ipmitool("lan print 1"));
     assert!(!lan.contains("failed") && !lan.contains("not supported"), "{lan}");
     let value = |name| field(&lan, name);
-    assert_eq!(value("IP Address  ").as_deref(), Some("10.91.1.10"), "{lan}");
-    assert_eq!(value("Subnet Mask").as_deref(), Some("255.255.255.0"), "{lan}");
-    assert_eq!(value("RMCP+ Cipher Suites").as_deref(), Some("3,17"), "{lan}");
+    assert_eq!(value("IP Address  "), Some("10.91.1.10"), "{lan}");
+    assert_eq!(value("Subnet Mask"), Some("255.255.255.0"), "{lan}");
+    assert_eq!(value("RMCP+ Cipher Suites"), Some("3,17"), "{lan}");
     assert!(value("Cipher Suite Priv Max").is_some_and(|levels| levels.starts_with("aa")), "{lan}");
-    assert_eq!(value("MAC Address").as_deref(), plan["bmc"]["nic"]["mac"].as_str(), "{lan}");
+    assert_eq!(value("MAC Address"), plan["bmc"]["nic"]["mac"].as_str(), "{lan}");
     for command in ["channel info 1", "sol info 1", "mc selftest", "mc watchdog get", "chassis policy list"] {
         terminal.succeeds(&ipmitool(command));
     }
@@ -250,12 +255,17 @@ fn boots_once_from_the_network(terminal: &mut Terminal) {
     terminal.until_printed("a", FROM_DISK, 3);
 
     terminal.succeeds(&ipmitool("chassis bootdev pxe options=persistent"));
-    for times in [3, 4] {
-        terminal.succeeds(&ipmitool("power reset"));
-        // What it prints first is its prompt.
-        terminal.until_printed("a", FROM_NETWORK, times);
-        assert!(is_valid(terminal), "a persistent override stays");
-    }
+    terminal.succeeds(&ipmitool("power reset"));
+    // What it prints first is its prompt.
+    terminal.until_printed("a", FROM_NETWORK, 3);
+    assert!(is_valid(terminal), "a persistent override stays");
+    // The watchdog for an operating system, which resets the machine after half a second.
+    terminal.succeeds(&ipmitool("raw 0x06 0x24 0x04 0x01 0 0x10 5 0"));
+    terminal.succeeds(&ipmitool("mc watchdog reset"));
+    terminal.until_printed("a", FROM_NETWORK, 4);
+    assert!(is_valid(terminal), "a persistent override stays");
+    let cause = terminal.succeeds(&ipmitool("chassis restart_cause"));
+    assert_eq!(cause, "System restart cause: watchdog expired\n");
     let log = terminal.succeeds(&ipmitool("sel elist"));
     let count = |text: &str| log.matches(text).count();
     assert_eq!(count("| User requested PXE boot | Asserted"), 4, "{log}");
@@ -263,6 +273,10 @@ fn boots_once_from_the_network(terminal: &mut Terminal) {
     assert_eq!(count("| Initiated by hard reset | Asserted"), 4, "{log}");
     assert_eq!(count("| PXE boot completed | Asserted"), 4, "{log}");
     assert_eq!(count("| Power off/down | Asserted"), 2, "{log}");
+    assert_eq!(count("| Watchdog2 Watchdog | Hard reset | Asserted"), 1, "{log}");
+    let of_others = terminal.ask(&format!("ipmi-sel {FREEIPMI}")).said;
+    let expired = |line: &&str| line.contains("| Watchdog ") && line.ends_with("| Hard Reset");
+    assert_eq!(of_others.lines().filter(expired).count(), 1, "{of_others}");
     let events = terminal.dryrack(&["trace", "--events"]);
     for id in 1..=log.lines().count() {
         assert!(events.contains(&format!("  bmc      log entry {id}: ")), "{id}: {events}");
@@ -318,40 +332,81 @@ memory = "384MiB"
 nic.lan = {}
 profile = "tiny"
 start = "manual"
+boot = ["disk", "network"]
+disk.root = { size = "16MiB", source = "disk.img" }
 bmc = { address = "10.91.1.50" }
 "#;
 
+/// Starts of node `b`, whose disk comes first: what is ordered, and from where it boots then.
+const STARTS_OF_B: [(&[&str], &str); 4] = [
+    (&["chassis bootdev pxe options=efiboot", "power on"], SYSTEM_IS_UP),
+    (&["power reset"], FROM_DISK),
+    (&["chassis bootdev pxe options=efiboot", "power reset"], SYSTEM_IS_UP),
+    (&["power off", "power on"], FROM_DISK),
+];
+
 #[test]
 fn freeipmi_manages_machines() {
-    let mut terminal = Terminal::open(TWO_FIRMWARES, &[]);
+    let mut terminal = Terminal::open(TWO_FIRMWARES, &[("disk.img", &uefi_disk(FROM_DISK))]);
     // The machine with UEFI boots meanwhile.
-    let of_b = |command: &str| format!("ipmitool -I lanplus -H 10.91.1.50 -U admin -E {command}");
-    for command in ["chassis bootdev pxe options=efiboot", "power on"] {
-        assert_eq!(terminal.ask(&of_b(command)).code, 0, "{command}");
-    }
+    order_start_of_b(&terminal, 0);
     is_found(&mut terminal);
     logs_in_with_every_option(&mut terminal);
     is_described(&mut terminal);
+    has_started_b(&terminal, 0);
+    order_start_of_b(&terminal, 1);
     is_switched(&mut terminal);
+    has_started_b(&terminal, 1);
+    order_start_of_b(&terminal, 2);
     has_a_console(&mut terminal);
     shows_its_log(&mut terminal);
-
-    terminal.until_printed("b", "b> ", 1);
-    let flags = terminal.ask(&of_b("chassis bootparam get 5")).said;
-    assert!(flags.contains("Boot Flag Invalid"), "{flags}");
+    has_started_b(&terminal, 2);
+    let mut console = terminal.activate(&of_b("sol activate"));
+    console.type_in("\rhelp\r");
+    console.until("anything else is run by sh");
+    console.end("~.");
+    order_start_of_b(&terminal, 3);
+    has_started_b(&terminal, 3);
     let log = terminal.ask(&of_b("sel elist")).said;
     let events: Vec<&str> = log.lines().filter_map(|line| line.rsplit(" | ").nth(1)).collect();
-    let expected =
-        ["S0/G0: working", "Initiated by power up", "User requested PXE boot", "PXE boot completed"];
-    assert_eq!(events, expected, "{log}");
-    let typed = format!("(sleep 1; printf '\\rhelp\\r'; sleep 2; printf '~.') | {}", of_b("sol activate"));
-    let said = terminal.ask(&typed).said;
-    assert!(said.contains("anything else is run by sh"), "{said}");
+    let powered_on = ["S0/G0: working", "Initiated by power up"];
+    let from_network = ["User requested PXE boot", "PXE boot completed"];
+    let expected = [
+        &powered_on[..],
+        &from_network,
+        &["Initiated by hard reset", "Initiated by hard reset"],
+        &from_network,
+        &["Power off/down"],
+        &powered_on,
+    ];
+    assert_eq!(events, expected.concat(), "{log}");
 
     let version = terminal.ask("ipmipower --version").said;
     let version = version.lines().next().unwrap_or_default().replace("ipmipower - ", "FreeIPMI ");
     terminal.compare("bmc/freeipmi", &version);
     terminal.close();
+}
+
+fn of_b(command: &str) -> String {
+    format!("ipmitool -I lanplus -H 10.91.1.50 -U admin -E {command}")
+}
+
+fn order_start_of_b(terminal: &Terminal, start: usize) {
+    for command in STARTS_OF_B[start].0 {
+        assert_eq!(terminal.ask(&of_b(command)).code, 0, "{command}");
+    }
+}
+
+/// Waits until node `b` has booted from where it was to, and from nowhere else; an override is for one start.
+fn has_started_b(terminal: &Terminal, start: usize) {
+    let begun = &STARTS_OF_B[..=start];
+    let times = |text: &str| begun.iter().filter(|(_, from)| *from == text).count();
+    terminal.until_printed("b", STARTS_OF_B[start].1, times(STARTS_OF_B[start].1));
+    for from in [SYSTEM_IS_UP, FROM_DISK] {
+        assert_eq!(terminal.printed("b", from), times(from), "{from} at start {start}");
+    }
+    let flags = terminal.ask(&of_b("chassis bootparam get 5")).said;
+    assert!(flags.contains("Boot Flag Invalid"), "{flags}");
 }
 
 fn is_found(terminal: &mut Terminal) {
@@ -464,12 +519,11 @@ fn is_switched(terminal: &mut Terminal) {
 
 /// Serial over LAN, of `ipmitool` and of FreeIPMI.
 fn has_a_console(terminal: &mut Terminal) {
-    let said = terminal
-        .ask(&format!("(sleep 1; printf 'help\\r'; sleep 1; printf '~.') | {}", ipmitool("sol activate")));
-    assert!(
-        said.said.contains("anything else is run by sh") && said.said.contains("[terminated ipmitool]"),
-        "{said:?}"
-    );
+    let mut console = terminal.activate(&ipmitool("sol activate"));
+    console.type_in("help\r");
+    console.until("anything else is run by sh");
+    let said = console.end("~.");
+    assert!(said.contains("[terminated ipmitool]"), "{said}");
     // Payload 1: its capacity, and whether instance 1 is active.
     let active = ipmitool("raw 0x06 0x4a 0x01");
     terminal.until(&active, "01 00 00");
@@ -482,12 +536,7 @@ fn has_a_console(terminal: &mut Terminal) {
         "SOL payload already active on another session",
     );
     // FreeIPMI takes over.
-    let console = "script -qec \"ipmiconsole -h 10.91.1.10 -u admin -p $PASSWORD\" /dev/null";
-    let typed = |sum: u8| {
-        format!("(sleep 2; printf 'echo a$((20+{sum}))b\\r'; sleep 2; printf '&.'; sleep 1) | {console}")
-    };
-    let said = terminal.ask(&typed(3)).said;
-    assert!(said.contains("[SOL established]") && said.contains("\na23b\r\n"), "{said}");
+    is_taken_over(terminal, 3);
     terminal.until(&active, "01 00 00");
     // It does not heed that it has lost the console.
     terminal.kill("ipmitool", first);
@@ -497,13 +546,22 @@ fn has_a_console(terminal: &mut Terminal) {
     terminal.until(&active, "01 01 00");
     terminal.kill("ipmitool", killed);
     assert!(terminal.ask(&active).said.contains("01 01 00"), "it did not say that it goes");
-    let said = terminal.ask(&typed(4)).said;
-    assert!(said.contains("\na24b\r\n"), "{said}");
+    is_taken_over(terminal, 4);
     terminal.until(&active, "01 00 00");
     // All of them are on the console of the node, too.
     for text in ["a23b", "a24b"] {
         assert_eq!(terminal.printed("a", text), 1, "{text}");
     }
+}
+
+/// FreeIPMI takes the console, and has the machine compute.
+fn is_taken_over(terminal: &Terminal, sum: u8) {
+    let console = "script -qec \"ipmiconsole -h 10.91.1.10 -u admin -p $PASSWORD\" /dev/null";
+    let mut console = terminal.talk_to(console);
+    console.until("[SOL established]");
+    console.type_in(&format!("echo a$((20+{sum}))b\r"));
+    console.until(&format!("\na2{sum}b\r\n"));
+    console.end("&.");
 }
 
 fn shows_its_log(terminal: &mut Terminal) {

@@ -15,11 +15,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use common::{Home, build, cache, run, signal, stderr, stdout, wait_for};
 use nix::sys::signal::Signal;
-use terminal::{BOOT, Done, Terminal, ipmitool};
+use terminal::{BOOT, Done, Terminal, field, ipmitool};
 
 const LAB: &str = r#"
 [profile.ipmi]
@@ -43,6 +42,9 @@ profile = "ipmi"
 start = "manual"
 bmc = { address = "10.91.1.11" }
 "#;
+
+/// The beginning of commands of `ipmitool` to the BMC of node `old`.
+const TO_OLD: &str = "ipmitool -I lanplus -H 10.91.1.11 -U admin -E";
 
 /// Brings the lab up; its machines stay off.
 fn open() -> Terminal {
@@ -91,7 +93,7 @@ fn a_system_reaches_the_bmc_of_its_machine() {
     let mut terminal = open();
     terminal.succeeds(&ipmitool("chassis bootdev pxe options=persistent"));
     terminal.succeeds(&ipmitool("power on"));
-    let other = terminal.ask("ipmitool -I lanplus -H 10.91.1.11 -U admin -E power on");
+    let other = terminal.ask(&format!("{TO_OLD} power on"));
     assert_eq!(other.code, 0, "{other:?}");
     terminal.until_printed("a", "a> ", 1);
     finds_it(&mut terminal);
@@ -99,14 +101,36 @@ fn a_system_reaches_the_bmc_of_its_machine() {
     sets_what_the_network_sees(&mut terminal);
     is_told_when_the_bmc_does_not_answer(&terminal);
     survives_a_power_cycle(&mut terminal);
-    // The other chipset, and the other firmware.
-    terminal.until_printed("old", "old> ", 1);
-    let found = ask_on(&terminal, "old", "ipmitool lan print 1 && dmidecode -t 38");
-    assert!(found.code == 0 && found.said.contains("10.91.1.11") && found.said.contains("KCS"), "{found:?}");
+    is_there_on_another_machine(&terminal);
     let tools = ask_on(&terminal, "a", "ipmitool -V; dmidecode -V").said;
     let versions = format!("{}; on the machine {}", terminal.ask("ipmitool -V").said.trim(), tools.trim());
     terminal.compare("bmc/in_band", &versions.replace('\n', ", dmidecode "));
     terminal.close();
+}
+
+/// The other chipset, and the other firmware: what SMBIOS says there is what the BMC says, within and outside.
+fn is_there_on_another_machine(terminal: &Terminal) {
+    terminal.until_printed("old", "old> ", 1);
+    let succeeds = |Done { code, said }: Done| {
+        assert_eq!(code, 0, "{said}");
+        said
+    };
+    let inside = |command: &str| succeeds(ask_on(terminal, "old", command));
+    let table = inside("ipmitool lan print 1; dmidecode -t 38");
+    assert!(table.contains("10.91.1.11") && table.contains("KCS"), "{table}");
+    let outside = |command: &str| succeeds(terminal.ask(&format!("{TO_OLD} {command}")));
+    let identity = terminal.plan("old")["kind"]["qemu"]["identity"].clone();
+    for (planned, keyword, command, name) in [
+        ("serial", "system-serial-number", "fru print", "Product Serial"),
+        ("asset_tag", "chassis-asset-tag", "fru print", "Product Asset Tag"),
+        ("uuid", "system-uuid", "mc guid smbios", "System GUID"),
+    ] {
+        let seen = inside(&format!("dmidecode -s {keyword}"));
+        assert_eq!(identity[planned].as_str(), Some(seen.trim()), "{keyword}");
+        for said in [inside(&format!("ipmitool {command}")), outside(command)] {
+            assert_eq!(field(&said, name), Some(seen.trim()), "{said}");
+        }
+    }
 }
 
 fn finds_it(terminal: &mut Terminal) {
@@ -152,12 +176,14 @@ fn sets_what_the_network_sees(terminal: &mut Terminal) {
 
 /// While the supervisor is stopped, QEMU answers in place of the BMC; what comes too late is no answer to anything.
 fn is_told_when_the_bmc_does_not_answer(terminal: &Terminal) {
-    let script = "(for i in 1 2 3 4 5 6; do ipmitool raw 6 4; done; ipmitool raw 6 1) > /run/asked 2>&1 &";
+    // It asks until there is no answer, which it says on its console, and then some more.
+    let script = "(until ipmitool raw 6 4 2>&1 | tee -a /run/asked /dev/ttyS0 | grep -q Timeout; do :; done; \
+                  for i in 1 2 3; do ipmitool raw 6 4; done; ipmitool raw 6 1) >> /run/asked 2>&1";
     let supervisor = supervisor(terminal);
-    let asked = ask_on(terminal, "a", &format!("(sleep 1; {script}) > /dev/null 2>&1 < /dev/null &"));
+    let asked = ask_on(terminal, "a", &format!("({script}) > /dev/null 2>&1 < /dev/null &"));
     assert_eq!(asked.code, 0, "{asked:?}");
     signal(supervisor, Signal::SIGSTOP);
-    std::thread::sleep(Duration::from_secs(10));
+    terminal.until_printed("a", "Timeout", 1);
     signal(supervisor, Signal::SIGCONT);
     let asked = wait_for("the end of the commands", BOOT, || {
         let said = ask_on(terminal, "a", "cat /run/asked").said;

@@ -25,7 +25,7 @@ use std::path::Path;
 
 use common::{cache, wait_for};
 use serde_json::Value;
-use terminal::{SOON, Terminal, clients, disk};
+use terminal::{NODE_A, SOON, Terminal, clients, disk};
 
 /// The service of the BMC of node `a`.
 const A: &str = "https://10.91.1.10/redfish/v1";
@@ -34,16 +34,8 @@ const B: &str = "https://10.91.1.50/redfish/v1";
 /// The system of node `a`.
 const SYSTEM: &str = "https://10.91.1.10/redfish/v1/Systems/1";
 
-/// A machine with BIOS, whose disk boots, and two with UEFI, of which one has Secure Boot. Nobody powers them on.
+/// Beside node `a` two machines with UEFI, of which one has Secure Boot. Nobody powers them on.
 const MACHINES: &str = r#"
-[node.a]
-memory = "160MiB"
-nic.lan = {}
-profile = "tiny"
-start = "manual"
-boot = ["disk", "network"]
-disk.root = { size = "16MiB", source = "disk.img" }
-
 [node.b]
 firmware = "uefi"
 memory = "384MiB"
@@ -64,6 +56,11 @@ bmc = { address = "10.91.1.51" }
 
 /// Opens a terminal in a lab with these machines; files of `tests/redfish` are in its folder.
 fn open(files: &[&str]) -> Terminal {
+    open_with("", files, &[])
+}
+
+/// The same with more machines, and with files that are made for them.
+fn open_with(more: &str, files: &[&str], made: &[(&str, &[u8])]) -> Terminal {
     let installed = fs::read_to_string(cache().join("redfish-clients/installed.txt")).unwrap_or_default();
     assert_eq!(
         installed,
@@ -77,7 +74,8 @@ fn open(files: &[&str]) -> Terminal {
     let mut all: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
     let disk = disk();
     all.push(("disk.img", &disk));
-    Terminal::open(MACHINES, &all)
+    all.extend(made);
+    Terminal::open(&format!("{NODE_A}{MACHINES}{more}"), &all)
 }
 
 /// Returns the version of a client, by its name on PyPI.

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -106,7 +109,7 @@ impl Terminal {
             export PATH="$4:$PATH:/usr/sbin:/sbin"
             cd "$1" && eval "$5"
         "#;
-        let words = ["exec", "--lab", "bmc", "--", "timeout", "150", "sh", "-c", SHELL, "sh"];
+        let words = ["exec", "--lab", "bmc", "--", "timeout", "600", "sh", "-c", SHELL, "sh"];
         let mut dryrack = self.home.dryrack(words);
         dryrack.arg(self.home.path()).arg(&self.password).arg(self.file("authority/ca.pem"));
         dryrack.arg(clients()).arg(format!("{{ {command}\n}} 2>&1"));
@@ -117,6 +120,31 @@ impl Terminal {
     pub(crate) fn start(&self, command: &str) -> Child {
         let mut command = self.command(command);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a child")
+    }
+
+    /// Starts a program that is talked to while it runs.
+    pub(crate) fn talk_to(&self, command: &str) -> Dialogue {
+        let mut command = self.command(command);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut program = command.spawn().expect("a child");
+        let (mut output, printed) = (program.stdout.take().expect("a pipe"), Arc::new(Mutex::default()));
+        let into: Arc<Mutex<Vec<u8>>> = Arc::clone(&printed);
+        let reader = std::thread::spawn(move || {
+            let mut part = [0; 4096];
+            while let Ok(length @ 1..) = output.read(&mut part) {
+                into.lock().expect("no reader panics").extend(&part[..length]);
+            }
+        });
+        Dialogue { program, printed, reader }
+    }
+
+    /// Activates Serial over LAN with a command of `ipmitool`.
+    #[track_caller]
+    pub(crate) fn activate(&self, command: &str) -> Dialogue {
+        // Without a terminal it would keep its first lines.
+        let console = self.talk_to(&format!("stdbuf --output=L {command}"));
+        console.until("[SOL Session operational.");
+        console
     }
 
     /// Kills a program that was started, as if its machine had lost its power.
@@ -258,6 +286,45 @@ impl Terminal {
     }
 }
 
+/// A program that runs: what it prints, and what is typed to it.
+pub(crate) struct Dialogue {
+    program: Child,
+    printed: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Dialogue {
+    pub(crate) fn type_in(&mut self, text: &str) {
+        let input = self.program.stdin.as_mut().expect("a pipe");
+        input.write_all(text.as_bytes()).expect("a program that reads");
+    }
+
+    pub(crate) fn printed(&self) -> String {
+        String::from_utf8_lossy(&self.printed.lock().expect("no reader panics")).into_owned()
+    }
+
+    /// Waits until it has printed a text.
+    #[track_caller]
+    pub(crate) fn until(&self, text: &str) {
+        let deadline = Instant::now() + BOOT;
+        while !self.printed().contains(text) {
+            assert!(Instant::now() < deadline, "waited {BOOT:?} for `{text}`: {}", self.printed());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Types what ends it; returns all that it has printed.
+    #[track_caller]
+    pub(crate) fn end(mut self, typed: &str) -> String {
+        self.type_in(typed);
+        let ended = wait(&mut self.program, SOON);
+        assert!(ended.is_some(), "`{typed}` does not end it: {}", self.printed());
+        self.reader.join().expect("no reader panics");
+        let printed = self.printed.lock().expect("no reader panics");
+        String::from_utf8_lossy(&printed).into_owned()
+    }
+}
+
 impl Drop for Terminal {
     fn drop(&mut self) {
         // Already down if the test has passed.
@@ -270,9 +337,18 @@ pub(crate) fn clients() -> PathBuf {
     cache().join("redfish-clients/bin")
 }
 
+/// What ends a console of `ipmitool`.
+pub(crate) const LEAVES: &str = "\r~.";
+
 /// A command of `ipmitool` as administrator of the BMC of node `a`.
 pub(crate) fn ipmitool(command: &str) -> String {
     format!("ipmitool -I lanplus -H 10.91.1.10 -U admin -E {command}")
+}
+
+/// Returns the value of the line that begins with a name, as clients print tables.
+pub(crate) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let line = text.lines().find(|line| line.trim().starts_with(name))?;
+    line.split_once(':').map(|(_, value)| value.trim())
 }
 
 /// A disk with a boot sector that prints `from the disk` and waits.
@@ -288,6 +364,19 @@ pub(crate) fn disk() -> Vec<u8> {
     disk
 }
 
+/// A machine with BIOS whose disk, which is [`disk`], comes before the network. Nobody powers it on.
+pub(crate) const NODE_A: &str = r#"
+[node.a]
+memory = "160MiB"
+nic.lan = {}
+profile = "tiny"
+start = "manual"
+boot = ["disk", "network"]
+disk.root = { size = "16MiB", source = "disk.img" }
+"#;
+
 pub(crate) const FROM_DISK: &str = "from the disk";
-/// What the system from the network prints when it takes commands.
+/// What the system from the network prints on node `a` when it takes commands.
 pub(crate) const FROM_NETWORK: &str = "a> ";
+/// What it prints once in each start, on any node.
+pub(crate) const SYSTEM_IS_UP: &str = "login-free console";

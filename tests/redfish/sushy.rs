@@ -2,16 +2,29 @@
 
 use std::fs;
 
-use crate::common::boot_media::bootable_cd;
-use crate::terminal::{FROM_DISK, FROM_NETWORK, Terminal};
-use crate::{open, version};
+use crate::common::boot_media::{bootable_cd, uefi_disk};
+use crate::terminal::{FROM_DISK, FROM_NETWORK, SYSTEM_IS_UP, Terminal};
+use crate::{open_with, version};
 
 /// What the CD prints.
 const FROM_CD: &str = "from the CD";
 
+/// A machine with UEFI whose disk comes first.
+const NODE_D: &str = r#"
+[node.d]
+firmware = "uefi"
+memory = "384MiB"
+nic.lan = {}
+profile = "tiny"
+start = "manual"
+boot = ["disk", "network"]
+disk.root = { size = "16MiB", source = "uefi.img" }
+bmc = { address = "10.91.1.53" }
+"#;
+
 #[test]
 fn manages_machines() {
-    let mut terminal = open(&["sushy_client.py"]);
+    let mut terminal = open_with(NODE_D, &["sushy_client.py"], &[("uefi.img", &uefi_disk(FROM_DISK))]);
     let cd = terminal.home.path().join("served/cd.iso");
     fs::write(cd, bootable_cd(FROM_CD)).expect("an image");
     let of = |address: &str, command: &str| {
@@ -20,6 +33,11 @@ fn manages_machines() {
     let a = |command: &str| of("10.91.1.10", command);
     let wrong = terminal.ask("python3 sushy_client.py https://10.91.1.10 wrong describe");
     assert!(wrong.code == 1 && wrong.said.contains("AccessError"), "{wrong:?}");
+
+    // It boots while the others are at work.
+    let d = |command: &str| of("10.91.1.53", command);
+    assert_eq!(terminal.succeeds(&d("boot Pxe Once")), "override: Once Pxe UEFI\n");
+    assert_eq!(terminal.succeeds(&d("reset On On")), "power: On\n");
 
     let described = terminal.succeeds(&a("describe"));
     let identity = terminal.plan("a")["kind"]["qemu"]["identity"].clone();
@@ -43,6 +61,9 @@ fn manages_machines() {
     assert_eq!(terminal.succeeds(&a("reset ForceRestart On")), "power: On\n");
     terminal.until_printed("a", FROM_DISK, 1);
     assert_eq!(terminal.printed("a", FROM_NETWORK), 1);
+    terminal.until_printed("d", SYSTEM_IS_UP, 1);
+    assert_eq!(terminal.succeeds(&d("override")), "override: Disabled None UEFI\n");
+    assert_eq!(terminal.succeeds(&d("reset ForceRestart On")), "power: On\n");
     // A continuous one stays.
     assert_eq!(terminal.succeeds(&a("boot Pxe Continuous")), "override: Continuous Pxe Legacy\n");
     assert_eq!(terminal.succeeds(&a("reset ForceRestart On")), "power: On\n");
@@ -58,6 +79,9 @@ fn manages_machines() {
         "{refused:?}"
     );
 
+    terminal.until_printed("d", FROM_DISK, 1);
+    assert_eq!(terminal.printed("d", SYSTEM_IS_UP), 1);
+    assert_eq!(terminal.succeeds(&d("reset ForceOff Off")), "power: Off\n");
     let legacy = terminal.succeeds(&of("10.91.1.50", "legacy"));
     assert!(legacy.starts_with("refused: Base.1.21.PropertyValueNotInList "), "{legacy}");
     assert!(legacy.ends_with("override: Disabled None UEFI\n"), "{legacy}");
