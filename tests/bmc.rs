@@ -560,7 +560,7 @@ fn is_taken_over(terminal: &Terminal, sum: u8) {
     let mut console = terminal.talk_to(console);
     console.until("[SOL established]");
     console.type_in(&format!("echo a$((20+{sum}))b\r"));
-    console.until(&format!("\na2{sum}b\r\n"));
+    console.until(&format!("a2{sum}b\r\n"));
     console.end("&.");
 }
 

@@ -1,8 +1,8 @@
 //! ruipmi, a client in Rust that shares no code with ours.
 //!
-//! It opens its own sockets, so it runs in a process of its own in the network of the lab: this program once more, which finds
-//! by its environment that it is the client. Its retries reuse a session sequence number, which BMCs drop, and it
-//! reports repeated output twice; so what may be late is asked for again here.
+//! It opens its own sockets, so it runs in a process of its own in the network of the lab: this program once more, which
+//! finds by its environment that it is the client. It does not repeat packets of a login, and returns output twice that
+//! a BMC repeats; so what may be late is tried again here.
 
 use std::env;
 use std::time::{Duration, Instant};
