@@ -80,7 +80,7 @@ fn who_waits_for_an_image_is_answered_once_the_slot_is_freed() {
     let bmc = Box::new(bmc());
     let mut controller = Controller {
         node: NodeName::new("a").unwrap(),
-        server: Box::new(Server::new(bmc.ipmi_settings(PORT))),
+        server: Box::new(Server::new(bmc.ipmi_settings())),
         in_band: InBand::default(),
         answers_to_system: Vec::new(),
         orders,
