@@ -332,7 +332,7 @@ impl Bmc {
         }
     }
 
-    /// Puts an image into a slot that was reserved for it; returns whether the reservation was still in force.
+    /// Puts an image into a slot that is reserved for it; returns whether the reservation is in force.
     pub fn insert(&mut self, slot: Slot, ticket: Ticket, image: Image) -> bool {
         let is_valid = self.media.settle(slot, ticket, Some(image.clone()));
         if is_valid {
@@ -414,8 +414,10 @@ impl Bmc {
             }
         }
         if boots {
-            // Its system has restarted in its own way.
-            self.restarts = None;
+            if let Happening::Reset { .. } = happening {
+                // Its system has restarted in its own way. A power-on may be told after the restart was asked for.
+                self.restarts = None;
+            }
             self.redfish.booted = Some(now.up);
             let cause = self.power.restart_cause();
             // The log has what was asked for, also if the machine had to be powered off and on for it.

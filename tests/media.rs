@@ -69,6 +69,9 @@ fn left(folder: &Path) -> Vec<PathBuf> {
 fn a_machine_boots_from_urls() {
     let (iso, stick) = (bootable_cd("the CD was booted"), bootable_stick("the stick was booted"));
     let terminal = Terminal::open(LAB, &[("served/rescue.iso", &iso), ("served/stick.img", &stick)]);
+    // As large as that of an installer.
+    let served = fs::File::options().write(true).open(terminal.home.path().join("served/rescue.iso"));
+    served.and_then(|served| served.set_len(3 << 30)).expect("a file with a hole");
     let succeed = |args: &[&str]| terminal.dryrack(args);
     let (iso, stick) = ("http://10.91.0.1/rescue.iso", "http://10.91.0.1/stick.img");
 
@@ -111,6 +114,10 @@ fn a_machine_boots_from_urls() {
         terminal.until_printed("uefi", name, 1);
     }
 
+    // All that was read of the images in these starts.
+    let fetched = fetched(&terminal);
+    assert!((1..64 << 20).contains(&fetched), "{fetched} bytes");
+
     refuses(&terminal, iso);
     let folders = ["node/bios", "node/uefi"].map(|folder| terminal.file(folder));
     terminal.dryrack(&["down"]);
@@ -118,6 +125,16 @@ fn a_machine_boots_from_urls() {
         assert_eq!(left(folder), Vec::<PathBuf>::new());
     }
     terminal.home.assert_clean(Duration::from_secs(2), "the lab is down");
+}
+
+/// Returns how many bytes the server of the images has sent.
+fn fetched(terminal: &Terminal) -> u64 {
+    let events = fs::read_to_string(terminal.file("events.jsonl")).expect("events");
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
+    events
+        .filter(|event| event["kind"] == "http-served")
+        .map(|event| event["fields"]["bytes"].as_u64().expect("a number"))
+        .sum()
 }
 
 fn refuses(terminal: &Terminal, iso: &str) {

@@ -19,9 +19,8 @@ use crate::run::client::Client;
 ///
 /// Drives are the CD drives (`cd.NAME`) and the USB sticks (`disk.NAME` with `bus = "usb"`) of the node. While the node
 /// runs, an image is there at once, and a stick is plugged in or unplugged. A node without a drive gets a CD drive at
-/// its next start; one with a BMC always has a CD drive and a USB stick, which
-/// take URLs. `dryrack boot-next NODE cd` boots from it. Action
-/// and node may be given in either order.
+/// its next start; one with a BMC always has a CD drive and a USB stick, which take URLs. `dryrack boot-next NODE cd`
+/// boots from the CD drive. Action and node may be given in either order.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// `insert` (replaces an image that is in the drive) or `eject`

@@ -80,6 +80,8 @@ pub enum BmcInput {
     Emptied(Slot),
     /// The machine has an image in this slot; where it is from.
     Inserted(Slot, String),
+    /// An order for this slot was carried out or dropped; what it changed was told before.
+    SlotSettled(Slot),
     /// All that is wrong with the BMC from now on.
     Faults(Vec<Fault>),
     /// An entry of its log is in the record of the run.
@@ -185,6 +187,7 @@ pub fn serve(parts: BmcParts) -> io::Result<impl Future<Output = ()> + Send> {
             told: 0,
             unrecorded: 0,
             unsettled: 0,
+            slots: BTreeMap::new(),
             replies: Vec::new(),
             streams: BTreeMap::new(),
             pushed: BTreeSet::new(),
@@ -229,6 +232,8 @@ struct Controller<'a> {
     unrecorded: usize,
     /// How many overrides are on their way to the machine.
     unsettled: usize,
+    /// Slots with orders that are on their way to the machine.
+    slots: BTreeMap<Slot, Unsettled>,
     /// Replies of Redfish that have not left.
     replies: Vec<(oneshot::Sender<Answered>, Answered)>,
     /// The streams of events, by subscription.
@@ -241,6 +246,15 @@ struct Controller<'a> {
     checks: FuturesUnordered<BoxFuture<'static, Checked>>,
     /// The slots that wait for them; dropping the second value ends the wait.
     awaited: Vec<(Pending, oneshot::Sender<()>)>,
+}
+
+/// What is known of a slot whose orders are on their way. What the machine tells meanwhile may be about an order before
+/// them.
+#[derive(Debug, Default)]
+struct Unsettled {
+    orders: usize,
+    /// What the machine told last: where its image is from, if it has one.
+    told: Option<Option<String>>,
 }
 
 fn instant(Instant { at, wall }: Instant) -> Now {
@@ -376,8 +390,9 @@ impl Controller<'_> {
                     state.learned(enabled, mode);
                 }
             }
-            BmcInput::Emptied(slot) => self.bmc.emptied(now, slot),
-            BmcInput::Inserted(slot, url) => self.bmc.inserted(now, slot, url),
+            BmcInput::Emptied(slot) => self.changed(now, slot, None),
+            BmcInput::Inserted(slot, url) => self.changed(now, slot, Some(url)),
+            BmcInput::SlotSettled(slot) => self.slot_settled(now, slot),
             BmcInput::Printed(bytes) => self.server.output(now.up, &bytes),
             BmcInput::FromSystem { bytes, answer } => {
                 let sent = self.in_band.receive(&self.server, &mut self.bmc, now, &bytes);
@@ -400,6 +415,26 @@ impl Controller<'_> {
         }
     }
 
+    /// Learns what a slot of the machine has.
+    fn changed(&mut self, now: Now, slot: Slot, url: Option<String>) {
+        match (self.slots.get_mut(&slot), url) {
+            (Some(unsettled), url) => unsettled.told = Some(url),
+            (None, Some(url)) => self.bmc.inserted(now, slot, url),
+            (None, None) => self.bmc.emptied(now, slot),
+        }
+    }
+
+    /// Learns that an order for a slot is settled; after the last one counts what the machine told last.
+    fn slot_settled(&mut self, now: Now, slot: Slot) {
+        let Some(unsettled) = self.slots.get_mut(&slot) else { return };
+        unsettled.orders = unsettled.orders.saturating_sub(1);
+        if unsettled.orders == 0
+            && let Some(told) = self.slots.remove(&slot).and_then(|unsettled| unsettled.told)
+        {
+            self.changed(now, slot, told);
+        }
+    }
+
     /// Does what is due, tells what is new; returns what is to be sent, and how long there is nothing to do.
     fn settle(&mut self) -> (Vec<Out>, Duration) {
         let now = instant(self.events.now());
@@ -408,7 +443,13 @@ impl Controller<'_> {
             self.server.end_sessions_of(user);
         }
         for order in self.bmc.orders() {
-            self.unsettled += usize::from(matches!(order, Order::Boot(_)));
+            match &order {
+                Order::Boot(_) => self.unsettled += 1,
+                Order::Insert(slot, _) | Order::Eject(slot) => {
+                    self.slots.entry(*slot).or_default().orders += 1
+                }
+                _ => {}
+            }
             self.order(BmcOrder::Machine(order));
         }
         let fresh = self.bmc.log.total() - self.told;

@@ -264,8 +264,10 @@ fn a_script_provisions_a_server_by_its_bmc() {
     home.assert_clean(GRACE, "bmc");
 
     let ignores = home.path().join("ignores.toml");
+    // The script waits for the CD until the run ends.
     let text = "fault.ignores.do.bmc = \"ignore-boot-once\"\n\
-                expect.installed = { within = \"20s\", progress = \"10s\" }\n";
+                expect.installed = { within = \"20s\", progress = \"10s\" }\n\
+                expect.operator.within = \"30s\"\n";
     fs::write(&ignores, text).expect("an overlay");
     let tried = run(&mut home.dryrack(["test", path(&folder), "--on", path(&one), "--on", path(&ignores)]));
     assert_eq!(tried.status.code(), Some(1), "{}\n{}", stdout(&tried), stderr(&tried));

@@ -112,6 +112,9 @@ fn boots_from_virtual_media(terminal: &mut Terminal) {
         let said = terminal.succeeds(&a(&format!("insert {image}")));
         assert!(said.starts_with(why) && said.ends_with("slot: empty None\n"), "{image}: {said}");
     }
+    // Its QEMU may still be about to end when the image comes.
+    assert_eq!(terminal.succeeds(&a("reset On On")), "power: On\n");
+    assert_eq!(terminal.succeeds(&a("reset ForceOff Off")), "power: Off\n");
     let inserted = terminal.succeeds(&a("insert http://10.91.0.1/cd.iso"));
     assert_eq!(inserted, "slot: inserted http://10.91.0.1/cd.iso\n");
     let again = terminal.succeeds(&a("insert http://10.91.0.1/cd.iso"));

@@ -174,11 +174,15 @@ fn set_user_access(bmc: &mut Bmc, asker: Asker, data: &[u8]) -> Answer {
         level => Some(Privilege::parse(level).ok_or(Code::InvalidField)?),
     };
     let user = bmc.users.get_mut(id & 0x3F).ok_or(Code::InvalidField)?;
+    let (level_before, had_messaging) = (user.level, user.has_messaging);
     user.level = level;
     if settings & 0x80 != 0 {
         // Callback and link authentication are kept and shown: there are no lines that they are about.
         user.settings = settings & 0x60;
         user.has_messaging = settings & 0x10 != 0;
+    }
+    if user.level < level_before || (had_messaging && !user.has_messaging) {
+        bmc.ended.push(id & 0x3F);
     }
     Ok(Vec::new())
 }
@@ -195,7 +199,11 @@ fn set_user_name(bmc: &mut Bmc, data: &[u8]) -> Answer {
     }
     // User 1 has no name.
     let user = bmc.users.get_mut(id).filter(|_| id != 1).ok_or(Code::InvalidField)?;
-    name.clone_into(&mut user.name);
+    if user.name != name {
+        // Who had that number before is somebody else.
+        name.clone_into(&mut user.name);
+        bmc.ended.push(id);
+    }
     Ok(Vec::new())
 }
 
@@ -206,8 +214,12 @@ fn set_password(bmc: &mut Bmc, data: &[u8]) -> Answer {
     let user = bmc.users.get_mut(id & 0x3F).ok_or(Code::InvalidField)?;
     let length = if id & 0x80 == 0 { 16 } else { Password::LONGEST };
     match operation & 3 {
-        0 => user.is_enabled = false,
+        0 => {
+            user.is_enabled = false;
+            bmc.ended.push(id & 0x3F);
+        }
         1 => user.is_enabled = true,
+        // Sessions stay, because the one that asks may be of this user.
         2 => {
             user.password = Password::new(given.get(..length).ok_or(Code::InvalidLength)?);
             user.must_change = false;

@@ -122,6 +122,21 @@ fn a_system_needs_no_password_and_shares_the_state_with_the_network() {
         (4, &b"from-the-guest"[..], Some(Privilege::Operator))
     );
     assert!(user.is_enabled && user.has_messaging);
+    // Sessions on the network end with what they were opened by.
+    bench.bmc.take_ended();
+    for (function, code, data, ended) in [
+        (0x06, 0x43, &[0x91, 4, 4, 0][..], &[][..]),
+        (0x06, 0x43, &[0x91, 4, 3, 0], &[4]),
+        (0x06, 0x43, &[0x81, 4, 3, 0], &[4]),
+        (0x06, 0x43, &[0x91, 4, 3, 0], &[]),
+        (0x06, 0x47, &[4, 0], &[4]),
+        (0x06, 0x47, &[4, 1], &[]),
+        (0x06, 0x45, b"\x04guest\0\0\0\0\0\0\0\0\0\0\0", &[]),
+        (0x06, 0x45, b"\x04other\0\0\0\0\0\0\0\0\0\0\0", &[4]),
+    ] {
+        bench.succeeds(function, code, data);
+        assert_eq!(bench.bmc.take_ended(), ended, "{code:02x} {data:02x?}");
+    }
     // An entry of the log; the BMC says when.
     let entry = [0, 0, 2, 0, 0, 0, 0, 0x41, 0, 4, 1, 1, 0x01, 0, 0, 0];
     bench.succeeds(0x0A, 0x44, &entry);

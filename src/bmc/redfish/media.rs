@@ -172,18 +172,21 @@ fn begin(bmc: &mut Bmc, now: Now, slot: Slot, asked: Asked) -> Answer {
 
 /// Ends inserting an image, now that its server was asked.
 pub(super) fn finish(bmc: &mut Bmc, now: Now, pending: Pending, outcome: Outcome) -> Reply {
-    if !pending.is_wanted(bmc) {
+    let Pending { image, slot, ticket, task: _ } = pending;
+    let url = image.url.clone();
+    let is_wanted = match outcome {
+        Outcome::Found => bmc.insert(slot, ticket, image),
+        _ => bmc.media.settle(slot, ticket, None),
+    };
+    if !is_wanted {
         // The slot was ejected meanwhile: the client gave up, or somebody else came.
         return *Reply::refuse(409, Message::new(Key::ResourceInUse, &[]));
     }
-    let Pending { image, slot, ticket, task: _ } = pending;
     if outcome == Outcome::Found {
-        bmc.insert(slot, ticket, image);
         changed(bmc, now, slot);
         return Reply::empty(204);
     }
-    bmc.media.settle(slot, ticket, None);
-    let url = image.url.as_str();
+    let url = url.as_str();
     let message = match outcome {
         Outcome::Found | Outcome::Unreachable | Outcome::Certificate => {
             Message::new(Key::CouldNotEstablishConnection, &[url])

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::sync::MutexGuard;
+
 use super::drives::further;
 use super::qmp::Qmp;
 use super::session::Session;
@@ -41,7 +43,7 @@ impl Machine {
                 source: Box::new(source),
             })?;
         }
-        let mut session = body.session.lock().await;
+        let mut session = body.settled().await;
         let session = session.as_mut().filter(|session| session.is_on());
         match drive {
             Drive::Cd(cd) => body.insert_cd(session, cd, image).await,
@@ -53,28 +55,23 @@ impl Machine {
     pub async fn eject(&self, drive: Option<&DiskName>) -> Result<(), NodeError> {
         let body = &self.body;
         let drive = body.drive(drive)?;
-        let mut session = body.session.lock().await;
+        let mut session = body.settled().await;
         let session = session.as_mut().filter(|session| session.is_on());
-        let name = match drive {
-            Drive::Cd(cd) => {
-                body.media.end_export(&cd);
-                if let Some(session) = session.filter(|session| session.cds.contains(&cd)) {
-                    let ejected = session.qmp.eject(&cd_id(&body.plan, &cd)).await;
-                    ejected.map_err(|source| body.failed("eject the image from the drive of", source))?;
-                    body.close_first(session, &cd).await;
-                }
-                cd
-            }
-            Drive::Stick(disk) => {
-                body.media.end_export(&disk.disk);
-                if let Some(session) = session {
-                    body.unplug(session, disk).await?;
-                }
-                disk.disk.clone()
-            }
+        let name = match &drive {
+            Drive::Cd(cd) => cd,
+            Drive::Stick(disk) => &disk.disk,
         };
-        body.events.emit_of(&body.plan.node, body.media.empty(&name));
-        Ok(())
+        let was_ended = body.media.end_export(name);
+        let ejected = match (&drive, session) {
+            (Drive::Cd(cd), Some(session)) if session.cds.contains(cd) => body.eject_cd(session, cd).await,
+            (Drive::Stick(disk), Some(session)) => body.unplug(session, disk).await.map(drop),
+            (Drive::Cd(_), Some(_)) | (_, None) => Ok(()),
+        };
+        // Nobody serves the image any more, so no start can have it.
+        if was_ended || ejected.is_ok() {
+            body.events.emit_of(&body.plan.node, body.media.empty(name));
+        }
+        ejected
     }
 }
 
@@ -150,6 +147,26 @@ impl Body {
         Ok(effect)
     }
 
+    /// Takes the medium out of a CD drive.
+    async fn eject_cd(&self, session: &mut Session, cd: &DiskName) -> Result<(), NodeError> {
+        let ejected = session.qmp.eject(&cd_id(&self.plan, cd)).await;
+        ejected.map_err(|source| self.failed("eject the image from the drive of", source))?;
+        self.close_first(session, cd).await;
+        Ok(())
+    }
+
+    /// Locks the session. One whose QEMU was told to quit is waited for: QEMU would not take what comes, or forget it.
+    async fn settled(&self) -> MutexGuard<'_, Option<Session>> {
+        loop {
+            let session = self.session.lock().await;
+            let quitting = session.as_ref().filter(|session| session.quits());
+            let Some(mut ended) = quitting.map(Session::ended) else { return session };
+            drop(session);
+            // An error means that its task is gone, and the process with it.
+            ended.wait_for(|ended| *ended).await.ok();
+        }
+    }
+
     /// Closes the medium that a CD drive had at the start of its QEMU. QEMU closes those that came later by itself.
     async fn close_first(&self, session: &mut Session, cd: &DiskName) {
         let Some(node) = session.cd_nodes.remove(cd) else { return };
@@ -175,33 +192,19 @@ impl Body {
             Some(MediaImage::File(_)) | None => None,
         };
         let (medium, text) = self.stick(stick, number, image).await?;
-        self.media.end_export(&stick.disk);
+        let was_ended = self.media.end_export(&stick.disk);
         let effect = match session {
             Some(session) => {
-                if self.unplug(session, stick).await? {
-                    self.events.emit_of(&self.plan.node, self.media.empty(&stick.disk));
-                }
-                let failed = |source| self.failed("plug a stick into", source);
-                // A block node of its own for each time: QEMU may still hold the name of the last one.
-                let drive = format!("stick{number}");
-                let nodes = match &medium {
-                    Medium::Exported { overlay: Some(_), .. } => vec![drive.clone(), below(&drive)],
-                    Medium::Exported { .. } | Medium::File(_) | Medium::Empty => vec![drive.clone()],
-                };
-                let opened = open(&session.qmp, &drive, &medium).await;
-                let properties = qemu.stick(&self.plan, stick, &drive, session.started.boot);
-                let plugged = match opened {
-                    Ok(()) => session.qmp.plug(properties).await,
+                let unplugged = self.unplug(session, stick).await;
+                let is_gone = was_ended || matches!(unplugged, Ok(true));
+                let plugged = match unplugged {
+                    Ok(_) => self.plug_in(session, stick, number, &medium).await,
                     Err(error) => Err(error),
                 };
-                if plugged.is_err() {
-                    for node in &nodes {
-                        // It may not have been opened.
-                        session.qmp.close_disk(node).await.ok();
-                    }
+                if is_gone && plugged.is_err() {
+                    self.events.emit_of(&self.plan.node, self.media.empty(&stick.disk));
                 }
-                plugged.map_err(failed)?;
-                session.sticks.insert(stick.disk.clone(), nodes);
+                plugged?;
                 Effect::Now
             }
             None => Effect::NextStart,
@@ -212,6 +215,37 @@ impl Body {
         let event = self.media.set(&stick.disk, medium, Some(text));
         self.events.emit_of(&self.plan.node, event);
         Ok(effect)
+    }
+
+    /// Plugs a stick into a running machine.
+    async fn plug_in(
+        &self,
+        session: &mut Session,
+        stick: &NodeDisk,
+        number: u32,
+        medium: &Medium,
+    ) -> Result<(), NodeError> {
+        let NodeKind::Qemu(qemu) = &self.plan.kind;
+        // A block node of its own for each time: QEMU may still hold the name of the last one.
+        let drive = format!("stick{number}");
+        let nodes = match medium {
+            Medium::Exported { overlay: Some(_), .. } => vec![drive.clone(), below(&drive)],
+            Medium::Exported { .. } | Medium::File(_) | Medium::Empty => vec![drive.clone()],
+        };
+        let properties = qemu.stick(&self.plan, stick, &drive, session.started.boot);
+        let plugged = match open(&session.qmp, &drive, medium).await {
+            Ok(()) => session.qmp.plug(properties).await,
+            Err(error) => Err(error),
+        };
+        if plugged.is_err() {
+            for node in &nodes {
+                // It may not have been opened.
+                session.qmp.close_disk(node).await.ok();
+            }
+        }
+        plugged.map_err(|source| self.failed("plug a stick into", source))?;
+        session.sticks.insert(stick.disk.clone(), nodes);
+        Ok(())
     }
 
     /// Makes what a stick needs; returns it, and a text for it.

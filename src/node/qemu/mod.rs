@@ -227,6 +227,9 @@ impl Machine {
                 return Ok(());
             };
             session.intend(Intent::Power);
+            if how == PowerOff::Hard {
+                session.quit();
+            }
             (session.qmp.clone(), session.ended())
         };
         let failed = |source| body.failed("power off", source);

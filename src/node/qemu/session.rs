@@ -62,6 +62,8 @@ struct Requested {
     intent: Intent,
     /// Whether its guest has ever run.
     powered: bool,
+    /// Whether QEMU was told to quit, or is about to be.
+    quits: bool,
 }
 
 /// A started QEMU. Dropping it kills it.
@@ -198,7 +200,8 @@ impl Session {
             None => None,
         };
 
-        let requested = Arc::new(Mutex::new(Requested { intent: Intent::None, powered: false }));
+        let requested =
+            Arc::new(Mutex::new(Requested { intent: Intent::None, powered: false, quits: false }));
         let kill = Arc::new(Notify::new());
         let (over, ended) = watch::channel(false);
         let (reset, resets) = watch::channel(0);
@@ -274,6 +277,16 @@ impl Session {
     /// Records who requested the power-off, which decides the meaning of its end.
     pub(super) fn intend(&self, intent: Intent) {
         self.requested().intent = intent;
+    }
+
+    /// Records that QEMU is going to be told to quit, after which it takes no commands.
+    pub(super) fn quit(&self) {
+        self.requested().quits = true;
+    }
+
+    /// Tells whether QEMU was told to quit and has not ended.
+    pub(super) fn quits(&self) -> bool {
+        self.requested().quits && !self.has_ended()
     }
 
     /// Records that its guest runs; tells whether it did before.
@@ -506,7 +519,7 @@ mod tests {
     use super::*;
 
     fn check(intent: Intent, shutdown: Option<&str>, killed: bool) -> String {
-        let requested = Requested { intent, powered: true };
+        let requested = Requested { intent, powered: true, quits: false };
         match verdict(requested, shutdown, killed, "exit code 1".to_owned(), Vec::new()) {
             Some(Known::PoweredOff { why }) => why.to_string(),
             Some(Known::MachineDied { .. }) => "died".to_owned(),
@@ -528,7 +541,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_never_ran_is_put_away_in_silence() {
-        let requested = Requested { intent: Intent::Down, powered: false };
+        let requested = Requested { intent: Intent::Down, powered: false, quits: true };
         assert_eq!(verdict(requested, None, true, String::new(), Vec::new()), None);
     }
 }

@@ -24,9 +24,14 @@ impl BootWatch {
     /// Applies an event; returns where a system came from if the event tells.
     pub(super) fn note(&mut self, known: &Known) -> Option<Loaded> {
         match known {
-            Known::PoweredOn {} | Known::Reset { .. } => self.taken = None,
+            // Not at a reset, which is told beside the console, maybe later than the first lines after it.
+            Known::PoweredOn {} => self.taken = None,
             Known::ConsoleLine { text } => self.taken = Device::taken(text).or(self.taken),
-            Known::Booted { from, .. } => return Some(self.loaded(*from)),
+            Known::Booted { from, .. } => {
+                let loaded = self.loaded(*from);
+                self.taken = None;
+                return Some(loaded);
+            }
             _ => {}
         }
         None
@@ -99,7 +104,8 @@ mod tests {
             // It was booted before.
             assert_eq!(check(&["Booting from DVD/CD...", "reset", disk], Disk), Loaded::Disk);
         }
-        assert_eq!(check(&["Booting from DVD/CD...", "reset"], Disk), Loaded::Disk);
+        // A reset may be told late.
+        assert_eq!(check(&["Booting from DVD/CD...", "reset"], Disk), Loaded::Cd);
         // What a loader says of its menu is nothing that a firmware says.
         assert_eq!(
             check(&["Booting from local disk...", "Booting from DVD/CD"], Unknown),

@@ -1,5 +1,6 @@
 //! The orders of a BMC become commands to its node, and what it wants of other servers.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::media::{MediaError, VirtualMedia};
 use super::push::Pushes;
-use super::slots::{Failed, SlotOrder, Slots};
+use super::slots::{Settled, SlotOrder, Slots};
 use super::{of_bmc, of_node};
 use crate::bmc::Order;
 use crate::bmc::boot::Override;
@@ -37,6 +38,9 @@ pub(super) struct OrderHandler {
     pub(super) events: Emitter,
 }
 
+/// An order to the machine, and what is waited for first.
+type MachineOrder = (Order, Option<BoxFuture<'static, ()>>);
+
 /// What a client does on the serial console.
 enum Keyed {
     Text(Bytes),
@@ -56,10 +60,10 @@ impl OrderHandler {
         &self,
         mut orders: mpsc::UnboundedReceiver<BmcOrder>,
         keys: mpsc::Sender<Keyed>,
-        machine: mpsc::UnboundedSender<(Order, Option<BoxFuture<'static, ()>>)>,
+        machine: mpsc::UnboundedSender<MachineOrder>,
     ) {
         let mut checks = JoinSet::new();
-        let mut slots = Slots::new(Arc::clone(&self.media), self.media_failed());
+        let mut slots = Slots::new(Arc::clone(&self.media), self.slot_settled());
         let mut pushes = Pushes::new(self.media.client().clone(), self.inputs.clone());
         while let Some(order) = orders.recv().await {
             while checks.try_join_next().is_some() {}
@@ -94,13 +98,19 @@ impl OrderHandler {
     }
 
     /// Carries out what is to be done to the machine, in order; what comes with an order is waited for first.
-    async fn machine(&self, mut orders: mpsc::UnboundedReceiver<(Order, Option<BoxFuture<'static, ()>>)>) {
+    async fn machine(&self, mut orders: mpsc::UnboundedReceiver<MachineOrder>) {
         // A shutdown takes its time, and a command that comes later must not wait for it.
         let mut shutdowns = JoinSet::new();
-        while let Some((order, before)) = orders.recv().await {
+        let mut later = VecDeque::new();
+        loop {
+            let next = match later.pop_front() {
+                Some(next) => Some(next),
+                None => orders.recv().await,
+            };
+            let Some((order, before)) = next else { return };
             while shutdowns.try_join_next().is_some() {}
             if let Some(before) = before {
-                before.await;
+                wait_unless_off(before, &mut orders, &mut later).await;
             }
             match order {
                 // Those of slots go another way.
@@ -120,17 +130,19 @@ impl OrderHandler {
         }
     }
 
-    /// Reports a failure of virtual media, and tells the BMC that the slot is empty.
-    fn media_failed(&self) -> Failed {
+    /// Reports failures of virtual media, and tells the BMC what became of its orders.
+    fn slot_settled(&self) -> Settled {
         let (node, events, inputs) = (self.node.clone(), self.events.of(Source::Bmc), self.inputs.clone());
-        Arc::new(move |slot, error| {
-            if let MediaError::Ending = error {
-                return;
+        Arc::new(move |slot, result| {
+            if let Err(error) = result
+                && !matches!(error, MediaError::Ending)
+            {
+                let failed = Known::ServiceFailed { service: Service::Bmc, error: chain(&error) };
+                events.emit_of(&node, failed);
+                // The BMC is gone when the services have ended.
+                inputs.send(BmcInput::Emptied(slot)).ok();
             }
-            let failed = Known::ServiceFailed { service: Service::Bmc, error: chain(&error) };
-            events.emit_of(&node, failed);
-            // The BMC is gone when the services have ended.
-            inputs.send(BmcInput::Emptied(slot)).ok();
+            inputs.send(BmcInput::SlotSettled(slot)).ok();
         })
     }
 
@@ -215,6 +227,22 @@ impl OrderHandler {
 }
 
 /// Returns the settings of a firmware that a BMC has put in force.
+/// Waits for what comes before a start, unless a later order powers the machine off; keeps the orders that come meanwhile.
+async fn wait_unless_off(
+    mut before: BoxFuture<'static, ()>,
+    orders: &mut mpsc::UnboundedReceiver<MachineOrder>,
+    later: &mut VecDeque<MachineOrder>,
+) {
+    let is_off = |(order, _): &MachineOrder| *order == Order::Power(Control::Off);
+    while !later.iter().any(is_off) {
+        match select(&mut before, pin!(orders.recv())).await {
+            Either::Right((Some(order), _)) => later.push_back(order),
+            // The BMC ends.
+            Either::Left(_) | Either::Right((None, _)) => return,
+        }
+    }
+}
+
 fn settings(values: &Values) -> FirmwareSettings {
     let mut settings = FirmwareSettings::default();
     if let Some(Value::Number(seconds)) = values.get(BOOT_TIMEOUT) {

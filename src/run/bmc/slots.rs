@@ -26,13 +26,13 @@ pub(super) enum SlotOrder {
     Eject,
 }
 
-/// Takes the failure of an order that no newer one follows.
-pub(super) type Failed = Arc<dyn Fn(Slot, MediaError) + Send + Sync>;
+/// Is told of each order that is carried out or dropped, in order for each slot.
+pub(super) type Settled = Arc<dyn Fn(Slot, Result<(), MediaError>) + Send + Sync>;
 
 /// The slots of one BMC. Their orders end with this.
 pub(super) struct Slots {
     media: Arc<VirtualMedia>,
-    failed: Failed,
+    settled: Settled,
     queues: BTreeMap<Slot, Queue>,
     tasks: JoinSet<()>,
 }
@@ -47,8 +47,8 @@ struct Queue {
 
 impl Slots {
     /// Starts without orders.
-    pub(super) fn new(media: Arc<VirtualMedia>, failed: Failed) -> Self {
-        Self { media, failed, queues: BTreeMap::new(), tasks: JoinSet::new() }
+    pub(super) fn new(media: Arc<VirtualMedia>, settled: Settled) -> Self {
+        Self { media, settled, queues: BTreeMap::new(), tasks: JoinSet::new() }
     }
 
     /// Carries an order out after those that the slot got before, of which it overtakes an image that is still fetched.
@@ -56,7 +56,7 @@ impl Slots {
         let queue = self.queues.entry(slot).or_insert_with(|| {
             let (orders, given) = mpsc::unbounded_channel();
             let (did, done) = watch::channel(0);
-            self.tasks.spawn(carry_out(Arc::clone(&self.media), slot, given, did, Arc::clone(&self.failed)));
+            self.tasks.spawn(carry_out(Arc::clone(&self.media), slot, given, did, Arc::clone(&self.settled)));
             Queue { orders, given: 0, done }
         });
         queue.given += 1;
@@ -82,33 +82,25 @@ async fn carry_out(
     slot: Slot,
     mut orders: mpsc::UnboundedReceiver<SlotOrder>,
     done: watch::Sender<u64>,
-    failed: Failed,
+    settled: Settled,
 ) {
     let mut next = orders.recv().await;
     while let Some(order) = next.take() {
         let result = match order {
-            SlotOrder::Eject => Some(media.eject(slot, Source::Bmc).await),
+            SlotOrder::Eject => media.eject(slot, Source::Bmc).await.map(drop),
             SlotOrder::Insert(image) => {
-                let fetched = match select(pin!(media.fetch(slot, image)), pin!(orders.recv())).await {
-                    Either::Left((fetched, _)) => Some(fetched),
+                match select(pin!(media.fetch(slot, image)), pin!(orders.recv())).await {
+                    // What the machine is told of is not taken back in between.
+                    Either::Left((Ok(image), _)) => media.show(slot, image, Source::Bmc).await.map(drop),
+                    Either::Left((Err(error), _)) => Err(error),
                     Either::Right((newer, _)) => {
                         next = newer;
-                        None
+                        Ok(())
                     }
-                };
-                // What the machine is told of is not taken back in between.
-                match fetched {
-                    Some(Ok(image)) => Some(media.show(slot, image, Source::Bmc).await),
-                    Some(Err(error)) => Some(Err(error)),
-                    None => None,
                 }
             }
         };
-        if let Some(Err(error)) = result
-            && orders.is_empty()
-        {
-            failed(slot, error);
-        }
+        settled(slot, result);
         done.send_modify(|done| *done += 1);
         if next.is_none() {
             next = orders.recv().await;

@@ -72,8 +72,8 @@ fn act(action: &str, body: &str) -> Call {
     Call::Request(Box::new(request), oneshot::channel().0)
 }
 
-#[test]
-fn who_waits_for_an_image_is_answered_once_the_slot_is_freed() {
+/// Runs a test with a BMC whose orders go to a channel.
+fn with_controller(test: impl FnOnce(&mut Controller<'_>, &mut mpsc::UnboundedReceiver<BmcOrder>)) {
     let now = Instant { at: RunTime::START, wall: Timestamp::UNIX_EPOCH };
     let events = Emitter::new(move || now, |_| {});
     let (orders, mut wanted) = mpsc::unbounded_channel();
@@ -88,6 +88,7 @@ fn who_waits_for_an_image_is_answered_once_the_slot_is_freed() {
         told: 0,
         unrecorded: 0,
         unsettled: 0,
+        slots: BTreeMap::new(),
         replies: Vec::new(),
         streams: BTreeMap::new(),
         pushed: BTreeSet::new(),
@@ -96,31 +97,88 @@ fn who_waits_for_an_image_is_answered_once_the_slot_is_freed() {
         awaited: Vec::new(),
         bmc,
     };
-    let insert = |controller: &mut Controller<'_>, file: &str| {
-        controller.called(act("InsertMedia", &format!("{{\"Image\":\"http://10.0.0.1/{file}\"}}")));
-        controller.settle();
-    };
-    insert(&mut controller, "a.iso");
-    let Ok(BmcOrder::Check(_, first)) = wanted.try_recv() else { panic!("the server is asked") };
-    assert!(controller.checks.next().now_or_never().is_none() && !first.is_closed());
-    controller.called(act("EjectMedia", "{}"));
+    test(&mut controller, &mut wanted);
+}
+
+/// Has an image inserted; its server has not been asked yet.
+fn insert(controller: &mut Controller<'_>, file: &str) {
+    controller.called(act("InsertMedia", &format!("{{\"Image\":\"http://10.0.0.1/{file}\"}}")));
     controller.settle();
-    let checked = controller.checks.next().now_or_never().flatten().expect("nobody waits for the server");
-    assert!(first.is_closed());
-    controller.replies.clear();
-    let (waits, mut told) = oneshot::channel();
-    controller.checked(Checked { waits: Some(waits), ..checked });
-    controller.reply();
-    let Ok(Answered::Reply(reply)) = told.try_recv() else { panic!("there is a reply") };
-    assert_eq!(reply.status, 409);
-    // The slot is free for another one, whose server has all its time.
-    insert(&mut controller, "b.iso");
-    let Ok(BmcOrder::Check(image, second)) = wanted.try_recv() else { panic!("the server is asked") };
-    assert!(image.url.ends_with("b.iso") && !second.is_closed());
-    second.send(Outcome::Found).unwrap();
+}
+
+/// The server of an image says that it is there.
+fn is_found(controller: &mut Controller<'_>, wanted: &mut mpsc::UnboundedReceiver<BmcOrder>) {
+    let Ok(BmcOrder::Check(_, found)) = wanted.try_recv() else { panic!("the server is asked") };
+    found.send(Outcome::Found).unwrap();
     let checked = controller.checks.next().now_or_never().flatten().expect("an outcome");
     controller.checked(checked);
     controller.settle();
     assert!(matches!(wanted.try_recv(), Ok(BmcOrder::Machine(Order::Insert(Slot::Cd, _)))));
-    assert!(controller.awaited.is_empty());
+}
+
+fn eject(controller: &mut Controller<'_>, wanted: &mut mpsc::UnboundedReceiver<BmcOrder>) {
+    controller.called(act("EjectMedia", "{}"));
+    controller.settle();
+    assert!(matches!(wanted.try_recv(), Ok(BmcOrder::Machine(Order::Eject(Slot::Cd)))));
+}
+
+#[test]
+fn what_a_machine_tells_late_undoes_no_newer_order() {
+    with_controller(|controller, wanted| {
+        let url =
+            |controller: &Controller<'_>| controller.bmc.media().get(Slot::Cd).map(|image| image.url.clone());
+        let inserted = |file: &str| BmcInput::Inserted(Slot::Cd, format!("http://10.0.0.1/{file}"));
+        let settled = || BmcInput::SlotSettled(Slot::Cd);
+        insert(controller, "a.iso");
+        is_found(controller, wanted);
+        eject(controller, wanted);
+        insert(controller, "b.iso");
+        // The slot stays reserved, although the first image comes into it only now.
+        controller.learn(inserted("a.iso"));
+        controller.learn(settled());
+        is_found(controller, wanted);
+        controller.learn(BmcInput::Emptied(Slot::Cd));
+        controller.learn(settled());
+        assert_eq!(url(controller).as_deref(), Some("http://10.0.0.1/b.iso"));
+        // The last order fails, so the slot is empty.
+        controller.learn(BmcInput::Emptied(Slot::Cd));
+        controller.learn(settled());
+        assert_eq!(url(controller), None);
+        // Whoever inserts one in another way is heard.
+        controller.learn(inserted("c.iso"));
+        assert_eq!(url(controller).as_deref(), Some("http://10.0.0.1/c.iso"));
+        eject(controller, wanted);
+        controller.learn(inserted("d.iso"));
+        controller.learn(settled());
+        assert_eq!(url(controller).as_deref(), Some("http://10.0.0.1/d.iso"));
+    });
+}
+
+#[test]
+fn who_waits_for_an_image_is_answered_once_the_slot_is_freed() {
+    with_controller(|controller, wanted| {
+        insert(controller, "a.iso");
+        let Ok(BmcOrder::Check(_, first)) = wanted.try_recv() else { panic!("the server is asked") };
+        assert!(controller.checks.next().now_or_never().is_none() && !first.is_closed());
+        controller.called(act("EjectMedia", "{}"));
+        controller.settle();
+        let checked = controller.checks.next().now_or_never().flatten().expect("nobody waits for the server");
+        assert!(first.is_closed());
+        controller.replies.clear();
+        let (waits, mut told) = oneshot::channel();
+        controller.checked(Checked { waits: Some(waits), ..checked });
+        controller.reply();
+        let Ok(Answered::Reply(reply)) = told.try_recv() else { panic!("there is a reply") };
+        assert_eq!(reply.status, 409);
+        // The slot is free for another one, whose server has all its time.
+        insert(controller, "b.iso");
+        let Ok(BmcOrder::Check(image, second)) = wanted.try_recv() else { panic!("the server is asked") };
+        assert!(image.url.ends_with("b.iso") && !second.is_closed());
+        second.send(Outcome::Found).unwrap();
+        let checked = controller.checks.next().now_or_never().flatten().expect("an outcome");
+        controller.checked(checked);
+        controller.settle();
+        assert!(matches!(wanted.try_recv(), Ok(BmcOrder::Machine(Order::Insert(Slot::Cd, _)))));
+        assert!(controller.awaited.is_empty());
+    });
 }

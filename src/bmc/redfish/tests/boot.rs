@@ -136,6 +136,11 @@ fn resets_end_in_their_states() {
     assert_eq!(orders(&mut bmc), [Order::Power(Control::Soft)]);
     bmc.happened(at(11), Happening::PoweredOff { by_guest: true });
     assert_eq!(orders(&mut bmc), [Order::Power(Control::On)]);
+    // The power-on is told after the restart was asked for.
+    assert_eq!(reset(&mut bmc, "GracefulRestart"), 204);
+    bmc.happened(at(12), Happening::PoweredOn);
+    bmc.happened(at(13), Happening::PoweredOff { by_guest: true });
+    assert_eq!(orders(&mut bmc), [Order::Power(Control::Soft), Order::Power(Control::On)]);
     // A system that ignores the request, and is shut down an hour later.
     assert_eq!(reset(&mut bmc, "GracefulRestart"), 204);
     assert_eq!(orders(&mut bmc), [Order::Power(Control::Soft)]);

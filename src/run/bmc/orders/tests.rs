@@ -141,3 +141,34 @@ async fn a_newer_image_takes_the_place_of_one_that_does_not_come() {
         }
     }
 }
+
+#[tokio::test]
+async fn off_does_not_wait_behind_a_start_that_waits_for_an_image() {
+    let mut bench = Bench::new().await;
+    let _asked = bench.insert_from_silence(Slot::Cd).await;
+    bench.order(Order::Power(Control::Reset));
+    bench.order(boot(BootDevice::Disk));
+    bench.order(Order::Power(Control::Off));
+    assert_eq!(bench.next().await, "power reset");
+    assert_eq!(bench.next().await, "boot disk once");
+    assert_eq!(bench.next().await, "power force-off");
+}
+
+#[tokio::test]
+async fn the_bmc_hears_of_each_order_for_a_slot() {
+    let mut bench = Bench::new().await;
+    let _asked = bench.insert_from_silence(Slot::Cd).await;
+    bench.order(Order::Eject(Slot::Cd));
+    assert_eq!(bench.next().await, "eject (cd)");
+    bench.order(Order::Insert(Slot::Cd, image("http://nowhere.lab.test/a.iso")));
+    let mut heard = Vec::new();
+    while heard.len() < 4 {
+        match bench.inputs.recv().await.unwrap() {
+            BmcInput::SlotSettled(Slot::Cd) => heard.push("settled"),
+            BmcInput::Emptied(Slot::Cd) => heard.push("empty"),
+            _ => {}
+        }
+    }
+    // One that was dropped, one that was carried out, and one that failed.
+    assert_eq!(heard, ["settled", "settled", "empty", "settled"]);
+}
