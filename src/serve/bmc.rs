@@ -176,25 +176,7 @@ pub fn serve(parts: BmcParts) -> io::Result<impl Future<Output = ()> + Send> {
     };
     let events = events.of(Source::Bmc);
     let controller = async move {
-        let controller = Controller {
-            node,
-            server: Box::new(Server::new(bmc.ipmi_settings())),
-            bmc,
-            in_band: InBand::default(),
-            answers_to_system: Vec::new(),
-            orders,
-            events: &events,
-            told: 0,
-            unrecorded: 0,
-            unsettled: 0,
-            slots: BTreeMap::new(),
-            replies: Vec::new(),
-            streams: BTreeMap::new(),
-            pushed: BTreeSet::new(),
-            door: opened,
-            checks: FuturesUnordered::new(),
-            awaited: Vec::new(),
-        };
+        let controller = Controller::new(node, bmc, orders, &events, opened);
         // The channel of calls stays open without a web service.
         let _calls = calls;
         controller.run(ipmi, inputs, called).await;
@@ -261,7 +243,35 @@ fn instant(Instant { at, wall }: Instant) -> Now {
     Now { up: at.elapsed(), unix: u32::try_from(wall.as_second()).unwrap_or(0) }
 }
 
-impl Controller<'_> {
+impl<'a> Controller<'a> {
+    fn new(
+        node: NodeName,
+        bmc: Box<Bmc>,
+        orders: mpsc::UnboundedSender<BmcOrder>,
+        events: &'a Emitter,
+        door: watch::Sender<Door>,
+    ) -> Self {
+        Self {
+            node,
+            server: Box::new(Server::new(bmc.ipmi_settings())),
+            bmc,
+            in_band: InBand::default(),
+            answers_to_system: Vec::new(),
+            orders,
+            events,
+            told: 0,
+            unrecorded: 0,
+            unsettled: 0,
+            slots: BTreeMap::new(),
+            replies: Vec::new(),
+            streams: BTreeMap::new(),
+            pushed: BTreeSet::new(),
+            door,
+            checks: FuturesUnordered::new(),
+            awaited: Vec::new(),
+        }
+    }
+
     async fn run(
         mut self,
         ipmi: Option<UdpSocket>,

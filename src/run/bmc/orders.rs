@@ -226,7 +226,6 @@ impl OrderHandler {
     }
 }
 
-/// Returns the settings of a firmware that a BMC has put in force.
 /// Waits for what comes before a start, unless a later order powers the machine off; keeps the orders that come meanwhile.
 async fn wait_unless_off(
     mut before: BoxFuture<'static, ()>,
@@ -243,6 +242,7 @@ async fn wait_unless_off(
     }
 }
 
+/// Returns the settings of a firmware that a BMC has put in force.
 fn settings(values: &Values) -> FirmwareSettings {
     let mut settings = FirmwareSettings::default();
     if let Some(Value::Number(seconds)) = values.get(BOOT_TIMEOUT) {

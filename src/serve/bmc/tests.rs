@@ -78,25 +78,8 @@ fn with_controller(test: impl FnOnce(&mut Controller<'_>, &mut mpsc::UnboundedRe
     let events = Emitter::new(move || now, |_| {});
     let (orders, mut wanted) = mpsc::unbounded_channel();
     let bmc = Box::new(bmc());
-    let mut controller = Controller {
-        node: NodeName::new("a").unwrap(),
-        server: Box::new(Server::new(bmc.ipmi_settings())),
-        in_band: InBand::default(),
-        answers_to_system: Vec::new(),
-        orders,
-        events: &events,
-        told: 0,
-        unrecorded: 0,
-        unsettled: 0,
-        slots: BTreeMap::new(),
-        replies: Vec::new(),
-        streams: BTreeMap::new(),
-        pushed: BTreeSet::new(),
-        door: watch::channel(Door::of(&bmc)).0,
-        checks: FuturesUnordered::new(),
-        awaited: Vec::new(),
-        bmc,
-    };
+    let door = watch::channel(Door::of(&bmc)).0;
+    let mut controller = Controller::new(NodeName::new("a").unwrap(), bmc, orders, &events, door);
     test(&mut controller, &mut wanted);
 }
 
