@@ -20,10 +20,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bmc::sol;
-use common::boot_media::uefi_disk;
+use common::boot_media::{bootable_disk, uefi_disk};
 use common::wait_for;
 use serde_json::Value;
-use terminal::{FROM_DISK, FROM_NETWORK, NODE_A, SOON, SYSTEM_IS_UP, Terminal, disk, field, ipmitool};
+use terminal::{FROM_DISK, FROM_NETWORK, NODE_A, SOON, SYSTEM_IS_UP, Terminal, field, ipmitool};
 
 /// How long boot flags are valid without a power command, and a bit.
 const FLAGS_END: Duration = Duration::from_secs(63);
@@ -61,7 +61,8 @@ ready.log = "Chassis Power is off"
 
 #[test]
 fn ipmitool_manages_machines() {
-    let mut terminal = Terminal::open(&format!("{NODE_A}{IPMITOOL}"), &[("disk.img", &disk())]);
+    let mut terminal =
+        Terminal::open(&format!("{NODE_A}{IPMITOOL}"), &[("disk.img", &bootable_disk(FROM_DISK))]);
     let of = |address: &str, command: &str| format!("ipmitool -I lanplus -H {address} -U admin -E {command}");
     for (address, command) in [
         ("10.91.1.50", "chassis bootdev pxe"),
@@ -522,7 +523,7 @@ fn has_a_console(terminal: &mut Terminal) {
     let mut console = terminal.activate(&ipmitool("sol activate"));
     console.type_in("help\r");
     console.until("anything else is run by sh");
-    let said = console.end("~.");
+    let (_, said) = console.end("~.");
     assert!(said.contains("[terminated ipmitool]"), "{said}");
     // Payload 1: its capacity, and whether instance 1 is active.
     let active = ipmitool("raw 0x06 0x4a 0x01");

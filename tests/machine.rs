@@ -2,12 +2,17 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+#[path = "common/boot_media.rs"]
+mod boot_media;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use boot_media::bootable_disk;
 use dryrack::event::{Emitter, Event, Kind, Known, PowerCause, ScreenMode, Source};
 use dryrack::lab::{
     AccelChoice, Boot, BootDevice, Bus, CdDrive, Chipset, Dhcp, Disk, Dns, Firmware, FirmwareDelays,
@@ -624,33 +629,12 @@ async fn a_uefi_machine_keeps_the_boot_order_that_its_system_sets() {
     assert_eq!(names, ["powered-on", "powered-off", "powered-on", "powered-off"], "{:#?}", bench.happened());
 }
 
-/// Machine code that prints a line on the first serial port and stops.
-fn printing(line: &str) -> Vec<u8> {
-    // call next; next: pop si; add si, 21; push cs; pop ds; cld; loop: lodsb; test al, al; jz halt;
-    // mov dx, 0x3f8; out dx, al; jmp loop; halt: hlt; jmp halt
-    let code = [
-        0xe8, 0, 0, 0x5e, 0x83, 0xc6, 21, 0x0e, 0x1f, 0xfc, 0xac, 0x84, 0xc0, 0x74, 6, 0xba, 0xf8, 3, 0xee,
-        0xeb, 0xf5, 0xf4, 0xeb, 0xfd,
-    ];
-    [&code, line.as_bytes(), b"\r\n\0"].concat()
-}
-
-/// Makes the image of a stick whose boot sector prints a line.
-fn bootable_stick(path: &Path, line: &str) {
-    let mut image = vec![0; 1 << 20];
-    // Twice: SeaBIOS may write what is left of its own line in the middle of the first.
-    let code = printing(&format!("\r\n{line}\r\n{line}"));
-    image[..code.len()].copy_from_slice(&code);
-    image[510..512].copy_from_slice(&[0x55, 0xaa]);
-    std::fs::write(path, image).unwrap();
-}
-
 #[tokio::test]
 async fn media_are_changed_while_a_machine_runs() {
     let bench = Bench::new();
     let [own, other, iso] = ["own.img", "other.img", "blank.iso"].map(|name| bench.path().join(name));
-    bootable_stick(&own, "from its own stick");
-    bootable_stick(&other, "from another stick");
+    std::fs::write(&own, bootable_disk("from its own stick")).unwrap();
+    std::fs::write(&other, bootable_disk("from another stick")).unwrap();
     std::fs::write(&iso, vec![0; 1 << 16]).unwrap();
     let convert = ["convert", "-O", "qcow2", "own.img", "key.qcow2"];
     assert!(Command::new("qemu-img").args(convert).current_dir(bench.path()).status().unwrap().success());

@@ -23,9 +23,10 @@ mod redfish {
 use std::fs;
 use std::path::Path;
 
+use common::boot_media::bootable_disk;
 use common::{cache, wait_for};
 use serde_json::Value;
-use terminal::{NODE_A, SOON, Terminal, clients, disk};
+use terminal::{FROM_DISK, NODE_A, SOON, Terminal, clients};
 
 /// The service of the BMC of node `a`.
 const A: &str = "https://10.91.1.10/redfish/v1";
@@ -72,7 +73,7 @@ fn open_with(more: &str, files: &[&str], made: &[(&str, &[u8])]) -> Terminal {
     let files: Vec<(&str, Vec<u8>)> =
         files.iter().map(|name| (*name, fs::read(folder.join(name)).expect("a file of the tests"))).collect();
     let mut all: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
-    let disk = disk();
+    let disk = bootable_disk(FROM_DISK);
     all.push(("disk.img", &disk));
     all.extend(made);
     Terminal::open(&format!("{NODE_A}{MACHINES}{more}"), &all)

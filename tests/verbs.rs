@@ -6,13 +6,14 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use common::boot_media::bootable_cd;
+use common::dialogue::Dialogue;
 use common::{Home, build, run, stderr, stdout, wait, wait_for};
 use nix::pty::openpty;
 use nix::sys::signal::Signal;
@@ -153,27 +154,17 @@ fn shows_itself(up: &Up) {
 }
 
 /// Starts `dryrack console` with a pipe as standard input.
-fn console(up: &Up, node: &str) -> Child {
-    let mut command = up.home.dryrack(["console", node]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a child")
+fn console(up: &Up, node: &str) -> Dialogue {
+    Dialogue::start(up.home.dryrack(["console", node]).stderr(Stdio::piped()))
 }
 
 fn consoles(up: &Up) {
-    let mut child = console(up, "one");
-    let mut typed = child.stdin.take().expect("a pipe");
+    let mut attached = console(up, "one");
     // The node reads its console slowly.
-    typed.write_all(b"echo $((20 + 3))x\r").expect("a reader");
-    let mut shown = BufReader::new(child.stdout.take().expect("a pipe"));
-    let mut line = Vec::new();
-    while !String::from_utf8_lossy(&line).contains("23x") {
-        line.clear();
-        assert_ne!(shown.read_until(b'\n', &mut line).expect("a line"), 0, "the console ended");
-    }
-    typed.write_all(b"lost\x1dlost").expect("a reader");
-    let status = wait(&mut child, SOON).expect("Ctrl-] leaves");
-    let mut said = String::new();
-    child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
-    assert_eq!((status.code(), said.as_str()), (Some(0), "left one\n"));
+    attached.type_in("echo $((20 + 3))x\r");
+    attached.until("23x");
+    let (code, said) = attached.end("lost\x1dlost");
+    assert!(code == Some(0) && said.ends_with("left one\n"), "{code:?}: {said}");
 
     for leave in ["Ctrl-]", "SIGTERM", "SIGHUP"] {
         terminal(up, leave);
@@ -238,7 +229,6 @@ fn powers(up: &Up) {
     up.wait_for_stage("one", "kernel");
     assert_eq!(up.succeed(&["power", "reset", "one"]), "one was reset\n");
     assert_eq!(up.succeed(&["power", "cycle", "one"]), "one was power-cycled\n");
-    assert_eq!(up.succeed(&["power", "nmi", "one"]), "one was interrupted\n");
     assert_eq!(up.succeed(&["power", "off", "--force", "one", "two"]), "one is off\ntwo is off\n");
     let off = up.fail(3, &["power", "cycle", "one"]);
     assert_eq!(off, "error: `one` is off\n\nhint: power it on first\n");
@@ -248,6 +238,10 @@ fn powers(up: &Up) {
     assert_eq!(force, "error: `--force` is only for `off`\n");
     up.fail(2, &["power", "on", "one", "three"]);
     up.wait_for_stage("one", "os");
+    assert_eq!(up.succeed(&["power", "nmi", "one"]), "one was interrupted\n");
+    wait_for("the kernel to tell", SOON, || {
+        up.succeed(&["logs", "one"]).contains("NMI received").then_some(())
+    });
 }
 
 fn refuses(up: &Up) {
@@ -276,19 +270,7 @@ fn boots_a_cd(up: &Up) {
     fs::write(&image, bootable_cd("the CD was booted")).expect("a file");
     let path = image.canonicalize().expect("a file");
     let path = path.to_str().expect("text");
-    let mut held = console(up, "one");
-    let mut shown = BufReader::new(held.stdout.take().expect("a pipe"));
-    let mut until = |text: &str| {
-        let mut line = Vec::new();
-        while !String::from_utf8_lossy(&line).contains(text) {
-            line.clear();
-            assert_ne!(
-                shown.read_until(b'\n', &mut line).expect("a line"),
-                0,
-                "the console ended before {text}"
-            );
-        }
-    };
+    let held = console(up, "one");
     let inserted = up.succeed(&["media", "insert", "one", "rescue.iso"]);
     assert_eq!(inserted, format!("{path} is in the drive of one from its next start on\n"));
     assert_eq!(up.succeed(&["boot-next", "one", "cd"]), "one boots from cd at its next start\n");
@@ -296,7 +278,7 @@ fn boots_a_cd(up: &Up) {
     up.wait_for_stage("one", "off");
     screen_is_off(up);
     assert_eq!(up.succeed(&["power", "on", "one"]), "one is on\n");
-    until("the CD was booted");
+    held.until("the CD was booted");
     // The drive is there now.
     assert_eq!(up.status()["media"]["one"], serde_json::json!({ "cd": path }));
     let shown = up.succeed(&["status"]);
@@ -308,11 +290,11 @@ fn boots_a_cd(up: &Up) {
         up.succeed(&["media", "insert", "one", "rescue.iso"]),
         format!("{path} is in the drive of one\n")
     );
+    let before = held.times("Linux version");
     assert_eq!(up.succeed(&["power", "reset", "one"]), "one was reset\n");
-    until("Linux version");
+    held.until_printed("Linux version", before + 1);
     up.wait_for_stage("one", "os");
-    held.kill().expect("a child");
-    held.wait().expect("a child");
+    drop(held);
     assert_eq!(
         up.succeed(&["boot", "network", "--always", "one"]),
         "one boots from network from its next start on\n"
@@ -418,37 +400,25 @@ fn prints_logs(up: &Up) {
         let event: Value = serde_json::from_str(line).expect("JSON");
         assert_eq!(event["kind"], "console-line");
     }
-    let mut follow = up.home.dryrack(["logs", "--follow", "--events"]);
-    let mut child = follow.stdout(Stdio::piped()).spawn().expect("a child");
-    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    assert!(lines.next().expect("a line").expect("text").ends_with("started lab verbs under tcg"));
+    let follow = Dialogue::start(&mut up.home.dryrack(["logs", "--follow", "--events"]));
+    follow.until("started lab verbs under tcg\n");
     up.succeed(&["link", "down", "two", "far"]);
-    assert!(lines.any(|line| line.expect("text").ends_with("link far is down")));
-    child.kill().expect("a child");
-    assert!(wait(&mut child, SOON).is_some());
+    follow.until("link far is down\n");
 }
 
 fn goes_down(up: &Up) {
-    let mut attached = console(up, "one");
+    let attached = console(up, "one");
     let follow = up.home.dryrack(["logs", "--follow"]).stdout(Stdio::null()).spawn();
     let mut follow = follow.expect("a child");
-    let trace = up.home.dryrack(["trace", "--follow", "verbs"]).stdout(Stdio::piped()).spawn();
-    let trace = trace.expect("a child");
-    wait_for("somebody to be attached", SOON, || {
-        let mut first = [0];
-        attached.stdout.as_mut().expect("a pipe").read(&mut first).ok()
-    });
+    let trace = Dialogue::start(&mut up.home.dryrack(["trace", "--follow", "verbs"]));
+    wait_for("somebody to be attached", SOON, || (!attached.printed().is_empty()).then_some(()));
     assert_eq!(up.succeed(&["down"]), "lab verbs is down\n");
     // The attached command is notified, and exits.
-    let output = attached.wait_with_output().expect("an end");
-    assert_eq!(
-        (output.status.code(), stderr(&output).as_str()),
-        (Some(0), "the console of one was closed\n")
-    );
+    let (code, said) = attached.ended();
+    assert!(code == Some(0) && said.ends_with("the console of one was closed\n"), "{code:?}: {said}");
     assert_eq!(wait(&mut follow, SOON).expect("an end").code(), Some(0));
-    let trace = trace.wait_with_output().expect("an end");
-    let text = stdout(&trace);
-    assert_eq!(trace.status.code(), Some(0), "{text}");
+    let (code, text) = trace.ended();
+    assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("one  ▶ os (kernel took "), "{text}");
     assert!(text.trim_end().ends_with("ended with exit code 0"), "{text}");
     up.home.assert_clean(Duration::from_secs(2), "after `dryrack down`");

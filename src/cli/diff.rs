@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::completions;
+use super::events::recorded;
 use super::output::{self, Stop};
-use super::trace::recorded;
 use crate::observe::Timeline;
 use crate::report::{self, RunDiff, exit};
 use crate::run::{Locations, store};

@@ -1,21 +1,19 @@
 //! `dryrack logs`: console output, output of processes, syslog and events of a lab.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use super::completions;
+use super::events;
 use super::lab::UpWithArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::diag::{enumerate, nearest};
-use crate::event::{self, Event, Kind, Known};
-use crate::hint::{Hint, chain};
+use crate::event::{Event, Kind, Known};
 use crate::name::{NodeName, ProcessName};
 use crate::observe::Snapshot;
 use crate::report::exit;
-use crate::run::client::{Client, Status};
+use crate::run::client::Status;
 use crate::run::{Locations, RegisteredLab, store};
 
 /// Show serial console output, output of processes and syslog messages of a lab
@@ -53,14 +51,8 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     if !args.follow {
         return replay(args, &up.run_dir);
     }
-    let client = Client::new(&up.socket);
-    block_on(async {
-        let mut events = client.events(None).await.map_err(|error| Stop::host(&error))?;
-        while let Some(event) = events.next().await {
-            show(args, &event)?;
-        }
-        Ok(exit::MET)
-    })?
+    block_on(events::follow(&up, |event| show(args, event)))??;
+    Ok(exit::MET)
 }
 
 /// Finds the lab that has the nodes and processes.
@@ -113,12 +105,7 @@ fn is_of(event: &Event, name: &str) -> bool {
 
 /// Prints the recorded events.
 fn replay(args: &Args, run_dir: &Path) -> Result<u8, Stop> {
-    let path = run_dir.join("events.jsonl");
-    let failed = |error: &dyn Hint| {
-        Stop::new(exit::WRONG, format!("{}: {}", path.display(), chain(error)), error.hint())
-    };
-    let file = File::open(&path).map_err(|error| failed(&error))?;
-    let recorded = event::read(BufReader::new(file)).map_err(|error| failed(&error))?;
+    let recorded = events::recorded(run_dir)?;
     let names = |event| [name(event), event.node.as_ref().map(NodeName::as_str)];
     let there: BTreeSet<&str> = recorded.events.iter().flat_map(names).flatten().collect();
     // Of a lab that is up, a node or process may not have done anything yet.

@@ -15,6 +15,7 @@ mod console;
 mod diff;
 mod doctor;
 mod down;
+mod events;
 mod exec;
 mod explain;
 mod explain_pcap;

@@ -1,17 +1,15 @@
 //! `dryrack trace`: the timeline of a run, from its recorded events alone.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::completions;
+use super::events::{self, header, recorded};
 use super::output::{self, Stop};
 use super::runtime::block_on;
-use crate::event::{self, Event, Header, Kind, Known, Recorded};
-use crate::hint::{Hint, chain};
+use crate::event::{Event, Kind, Known, Recorded};
 use crate::observe::{Timeline, TimelineFold};
 use crate::report::{self, EventList, Follower, exit};
-use crate::run::client::Client;
 use crate::run::{Locations, RegisteredLab, registered, store};
 
 /// Show the timeline of a run: stages, and what was asked and answered
@@ -66,21 +64,6 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         }
     }
     Ok(exit::MET)
-}
-
-/// Reads the events of a run.
-pub(super) fn recorded(folder: &Path) -> Result<Recorded, Stop> {
-    let path = path(folder);
-    let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
-    event::read(BufReader::new(file)).map_err(|error| unreadable(&path, &error))
-}
-
-fn path(folder: &Path) -> PathBuf {
-    folder.join("events.jsonl")
-}
-
-fn unreadable(path: &Path, error: &dyn Hint) -> Stop {
-    Stop::new(exit::WRONG, format!("{}: {}", path.display(), chain(error)), error.hint())
 }
 
 fn lines(recorded: &Recorded) -> Result<String, Stop> {
@@ -142,23 +125,8 @@ fn follow(args: &Args, folder: &Path, locations: &Locations) -> Result<u8, Stop>
         recorded(folder)?.events.iter().try_for_each(|event| view.show(event))?;
         return Ok(exit::MET);
     };
-    let client = Client::new(&up.socket);
-    block_on(async {
-        let mut events = client.events(None).await.map_err(|error| Stop::host(&error))?;
-        while let Some(event) = events.next().await {
-            view.show(&event)?;
-        }
-        Ok(exit::MET)
-    })?
-}
-
-/// Reads the first line of a record that is being written.
-fn header(folder: &Path) -> Result<Header, Stop> {
-    let path = path(folder);
-    let mut line = Vec::new();
-    let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
-    BufReader::new(file).read_until(b'\n', &mut line).map_err(|error| unreadable(&path, &error))?;
-    event::read(line.as_slice()).map(|recorded| recorded.header).map_err(|error| unreadable(&path, &error))
+    block_on(events::follow(&up, |event| view.show(event)))??;
+    Ok(exit::MET)
 }
 
 impl View {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use regex::Regex;
 
+use crate::common::dialogue::Dialogue;
 use crate::common::wait_for;
-use crate::terminal::{BOOT, Dialogue, LEAVES, Terminal};
+use crate::terminal::{BOOT, LEAVES, Terminal};
 
 /// The BMC of node `noisy`.
 const BMC: &str = "10.91.1.52";

@@ -2,19 +2,20 @@
 
 use std::io::{Cursor, Seek as _, SeekFrom, Write as _};
 
-/// Machine code that prints what follows it.
-const PRINT: [u8; 24] = [
-    // call next; next: pop si; add si, 21; push cs; pop ds; cld; loop: lodsb; test al, al; jz halt;
-    // mov dx, 0x3f8; out dx, al; jmp loop; halt: hlt; jmp halt
-    0xe8, 0, 0, 0x5e, 0x83, 0xc6, 21, 0x0e, 0x1f, 0xfc, 0xac, 0x84, 0xc0, 0x74, 6, 0xba, 0xf8, 3, 0xee, 0xeb,
-    0xf5, 0xf4, 0xeb, 0xfd,
+/// Machine code that prints what follows it, on the screen and the serial console.
+///
+/// It asks the BIOS to: what it wrote to the port itself would come in the middle of what SeaBIOS has yet to write.
+const PRINT: [u8; 27] = [
+    // call next; next: pop si; add si, 24; push cs; pop ds; cld; loop: lodsb; test al, al; jz halt;
+    // mov ah, 0eh; mov bx, 7; int 10h; jmp loop; halt: hlt; jmp halt
+    0xe8, 0, 0, 0x5e, 0x83, 0xc6, 24, 0x0e, 0x1f, 0xfc, 0xac, 0x84, 0xc0, 0x74, 9, 0xb4, 0x0e, 0xbb, 7, 0,
+    0xcd, 0x10, 0xeb, 0xf2, 0xf4, 0xeb, 0xfd,
 ];
 
-/// Makes the image of a stick.
-pub(crate) fn bootable_stick(line: &str) -> Vec<u8> {
+/// Makes the image of a disk or a stick.
+pub(crate) fn bootable_disk(line: &str) -> Vec<u8> {
     let mut image = vec![0; 1 << 20];
-    // Twice: SeaBIOS may write what is left of its own line in the middle of the first.
-    let code = [&PRINT, format!("\r\n{line}\r\n{line}\r\n\0").as_bytes()].concat();
+    let code = [&PRINT, line.as_bytes(), b"\r\n\0"].concat();
     image[..code.len()].copy_from_slice(&code);
     image[510..512].copy_from_slice(&[0x55, 0xaa]);
     image

@@ -3,6 +3,7 @@
 //! The views are `ip`, `nft` and `/proc`, never the program's own records.
 
 pub(crate) mod boot_media;
+pub(crate) mod dialogue;
 
 use std::borrow::BorrowMut;
 use std::fs;

@@ -2,17 +2,15 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use regex::Regex;
 use serde_json::Value;
 
+use crate::common::dialogue::Dialogue;
 use crate::common::{Home, build, cache, run, signal, stderr, stdout, wait, wait_for};
 
 /// Timeout for the boot of an emulated machine on a busy host.
@@ -124,18 +122,7 @@ impl Terminal {
 
     /// Starts a program that is talked to while it runs.
     pub(crate) fn talk_to(&self, command: &str) -> Dialogue {
-        let mut command = self.command(command);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut program = command.spawn().expect("a child");
-        let (mut output, printed) = (program.stdout.take().expect("a pipe"), Arc::new(Mutex::default()));
-        let into: Arc<Mutex<Vec<u8>>> = Arc::clone(&printed);
-        let reader = std::thread::spawn(move || {
-            let mut part = [0; 4096];
-            while let Ok(length @ 1..) = output.read(&mut part) {
-                into.lock().expect("no reader panics").extend(&part[..length]);
-            }
-        });
-        Dialogue { program, printed, reader }
+        Dialogue::start(self.command(command).stderr(Stdio::null()))
     }
 
     /// Activates Serial over LAN with a command of `ipmitool`.
@@ -286,45 +273,6 @@ impl Terminal {
     }
 }
 
-/// A program that runs: what it prints, and what is typed to it.
-pub(crate) struct Dialogue {
-    program: Child,
-    printed: Arc<Mutex<Vec<u8>>>,
-    reader: JoinHandle<()>,
-}
-
-impl Dialogue {
-    pub(crate) fn type_in(&mut self, text: &str) {
-        let input = self.program.stdin.as_mut().expect("a pipe");
-        input.write_all(text.as_bytes()).expect("a program that reads");
-    }
-
-    pub(crate) fn printed(&self) -> String {
-        String::from_utf8_lossy(&self.printed.lock().expect("no reader panics")).into_owned()
-    }
-
-    /// Waits until it has printed a text.
-    #[track_caller]
-    pub(crate) fn until(&self, text: &str) {
-        let deadline = Instant::now() + BOOT;
-        while !self.printed().contains(text) {
-            assert!(Instant::now() < deadline, "waited {BOOT:?} for `{text}`: {}", self.printed());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Types what ends it; returns all that it has printed.
-    #[track_caller]
-    pub(crate) fn end(mut self, typed: &str) -> String {
-        self.type_in(typed);
-        let ended = wait(&mut self.program, SOON);
-        assert!(ended.is_some(), "`{typed}` does not end it: {}", self.printed());
-        self.reader.join().expect("no reader panics");
-        let printed = self.printed.lock().expect("no reader panics");
-        String::from_utf8_lossy(&printed).into_owned()
-    }
-}
-
 impl Drop for Terminal {
     fn drop(&mut self) {
         // Already down if the test has passed.
@@ -351,20 +299,7 @@ pub(crate) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     line.split_once(':').map(|(_, value)| value.trim())
 }
 
-/// A disk with a boot sector that prints `from the disk` and waits.
-pub(crate) fn disk() -> Vec<u8> {
-    // xor ax, ax; mov ds, ax; cld; mov si, text; next: lodsb; test al, al; jz end; mov ah, 0eh; xor bx, bx; int 10h;
-    // jmp next; end: hlt; jmp end; text:
-    let mut disk = vec![0x31, 0xC0, 0x8E, 0xD8, 0xFC, 0xBE, 0x18, 0x7C, 0xAC, 0x84, 0xC0, 0x74, 0x08];
-    disk.extend([0xB4, 0x0E, 0x31, 0xDB, 0xCD, 0x10, 0xEB, 0xF3, 0xF4, 0xEB, 0xFD]);
-    disk.extend(b"from the disk\r\n\0");
-    disk.resize(510, 0);
-    disk.extend([0x55, 0xAA]);
-    disk.resize(1 << 20, 0);
-    disk
-}
-
-/// A machine with BIOS whose disk, which is [`disk`], comes before the network. Nobody powers it on.
+/// A machine with BIOS whose disk, which prints [`FROM_DISK`], comes before the network. Nobody powers it on.
 pub(crate) const NODE_A: &str = r#"
 [node.a]
 memory = "160MiB"
