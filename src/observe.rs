@@ -772,14 +772,16 @@ impl Snapshot {
     }
 }
 
-/// How soon after a reset a firmware resets the machine by itself: 40 ms measured, more than 500 ms on a busy
-/// host.
+/// How soon after a reset a firmware resets the machine by itself: 40 ms measured, more than 500 ms on a busy host.
 const ECHO: Duration = Duration::from_secs(2);
+
+/// How long after a reset the last line of what ran before may come, which was not complete.
+const LAST_LINE: Duration = Duration::from_millis(500);
 
 /// Tells whether a reset only completes the previous one: SeaBIOS detects a warm start and resets the machine again, up
 /// to twice, before it starts and prints its first line.
 fn is_echo(view: &NodeView, at: RunTime, known: &Known) -> bool {
-    let has_printed = view.console.as_ref().is_some_and(|line| line.at > view.since);
+    let has_printed = view.console.as_ref().is_some_and(|line| line.at.since(view.since) >= LAST_LINE);
     matches!(known, Known::Reset { why: PowerCause::Guest })
         && view.boots > 1
         && view.stage == Stage::Firmware

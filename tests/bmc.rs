@@ -143,8 +143,8 @@ fn logs_in(terminal: &mut Terminal) {
         terminal.fails(&ipmitool(&format!("-C {suite} mc info")), "no matching cipher suite");
     }
     let wrong = "ipmitool -I lanplus -H 10.91.1.10 -U";
-    terminal.fails_at_once(&format!("{wrong} admin -P wrong -C 17 -v mc info"), "RAKP 2 HMAC is invalid");
-    terminal.fails_at_once(&format!("{wrong} nobody -P wrong -C 17 -v mc info"), "unauthorized name");
+    terminal.fails(&format!("{wrong} admin -P wrong -C 17 -v mc info"), "RAKP 2 HMAC is invalid");
+    terminal.fails(&format!("{wrong} nobody -P wrong -C 17 -v mc info"), "unauthorized name");
 }
 
 fn has_accounts(terminal: &mut Terminal) {
@@ -300,7 +300,6 @@ fn controls_power(terminal: &mut Terminal) {
     std::thread::sleep(Duration::from_secs(1));
     assert!(is_on(terminal), "it does not listen");
     terminal.succeeds(&ipmitool("power diag"));
-    let start = Instant::now();
     terminal.succeeds(&ipmitool("power off"));
     wait_for("the machine to be off", SOON, || (!is_on(terminal)).then_some(()));
     let status = |terminal: &Terminal| -> Value {
@@ -308,7 +307,6 @@ fn controls_power(terminal: &mut Terminal) {
         list[0]["snapshot"]["nodes"]["a"]["stage"].clone()
     };
     wait_for("the machine to be off", SOON, || (status(terminal) == "off").then_some(()));
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     for command in ["reset", "cycle", "diag"] {
         terminal.fails(&ipmitool(&format!("power {command}")), "Command not supported in present state");
     }
@@ -434,8 +432,8 @@ fn logs_in_with_every_option(terminal: &mut Terminal) {
         terminal.fails(&format!("ipmipower {FREEIPMI} -I {suite} --stat"), "cipher suite id unavailable");
     }
     let wrong = "ipmipower -D LAN_2_0 -h 10.91.1.10 -p wrong -u";
-    terminal.fails_at_once(&format!("{wrong} admin --stat"), "password invalid");
-    terminal.fails_at_once(&format!("{wrong} nobody --stat"), "username invalid");
+    terminal.fails(&format!("{wrong} admin --stat"), "password invalid");
+    terminal.fails(&format!("{wrong} nobody --stat"), "username invalid");
 }
 
 fn is_described(terminal: &mut Terminal) {

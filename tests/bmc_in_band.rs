@@ -25,7 +25,7 @@ const LAB: &str = r#"
 [profile.ipmi]
 kernel = "image:ipmi/kernel"
 initrd = ["image:ipmi/initrd"]
-args = ["console=ttyS0"]
+args = ["console=ttyS0", "no_timer_check"]
 
 [node.a]
 memory = "224MiB"

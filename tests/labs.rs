@@ -36,7 +36,7 @@ fn small(name: &str, rest: &str) -> String {
         [profile.tiny]
         kernel = "image:tiny/kernel"
         initrd = "image:tiny/initrd"
-        args = ["console=ttyS0"]
+        args = ["console=ttyS0", "no_timer_check"]
 
         [node.one]
         memory = "128MiB"
@@ -234,7 +234,7 @@ fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
         dryrack = 1
         name = "lent"
         network.lan = { address = "10.69.0.1/24", dhcp = "off", tftp = "off" }
-        profile.tiny = { kernel = "image:tiny/kernel", initrd = ["image:tiny/initrd"], args = ["console=ttyS0"] }
+        profile.tiny = { kernel = "image:tiny/kernel", initrd = ["image:tiny/initrd"], args = ["console=ttyS0", "no_timer_check"] }
         node.one = { memory = "128MiB", profile = "tiny" }
 
         [process.dnsmasq]
@@ -324,7 +324,7 @@ fn a_boot_over_ipv6_from_another_server_is_seen() {
         via = "pxe6"
         kernel = "image:tiny/kernel"
         initrd = ["image:tiny/initrd"]
-        args = ["console=ttyS0"]
+        args = ["console=ttyS0", "no_timer_check"]
 
         [process.dnsmasq]
         run = """

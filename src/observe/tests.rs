@@ -124,6 +124,7 @@ fn a_reset_that_the_firmware_completes_is_one_boot() {
         (5041, reset("guest")),
         (9000, reset("guest")),
         // The host is busy.
+        (9250, examples::console("[    1.23")),
         (9700, reset("guest")),
         (9800, examples::console("SeaBIOS (version 1.16.2-debian-1.16.2-1)")),
         (9900, reset("guest")),

@@ -38,6 +38,8 @@ fn line(number: u32) -> String {
 /// not.
 pub(crate) fn starts_to_print(terminal: &Terminal) -> Dialogue {
     terminal.until_printed("noisy", PROMPT, 1);
+    // A client that a busy host does not schedule is not gone: a packet is repeated for 1.6 s, and not for 0.8 s.
+    assert_eq!(terminal.ask(&of_noisy("sol set retry-interval 20")).code, 0);
     let mut console = terminal.activate(&of_noisy("sol activate"));
     lose(terminal);
     // No message of the kernel comes between the lines.

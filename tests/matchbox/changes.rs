@@ -118,9 +118,14 @@ fn it_does_so_among_twenty_thousand_groups() {
     let server = Server::start(folder.path(), &["-assets-path="]);
     assert_eq!(server.get("/ipxe?mac=52-54-00-00-01-00&os=installed"), booted("first"));
     change_everything(&server, folder.path());
-    let begin = Instant::now();
-    assert_eq!(server.get("/ipxe?mac=52-54-00-00-4e-1f&os=installed"), booted("renamed"));
-    assert!(begin.elapsed().as_millis() < 500, "{:?}", begin.elapsed());
+    // A folder that was read anew for each request would take longer every time, also on a busy host.
+    let times = (0..20).map(|_| {
+        let begin = Instant::now();
+        assert_eq!(server.get("/ipxe?mac=52-54-00-00-4e-1f&os=installed"), booted("renamed"));
+        begin.elapsed()
+    });
+    let fastest = times.min().expect("a request");
+    assert!(fastest.as_millis() < 500, "{fastest:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use dryrack::event::{Emitter, Event, Kind, Known};
 use tokio::sync::watch;
 
 /// Timeout for short operations.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All events, on one clock.
 #[derive(Clone)]

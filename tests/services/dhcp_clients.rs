@@ -124,7 +124,9 @@ fn dhclient_is_given_an_address_renews_and_gives_it_back() {
             "new_dhcp_rebinding_time=8",
             "new_dhcp_server_identifier=10.0.0.1",
         ]);
-        rack.log.until_now("a renewal", || two.has("reason=RENEW")).await;
+        // After 5 s of its server alone, after 8 s, if the host is busy, of anybody.
+        let is_renewed = || two.has("reason=RENEW") || two.has("reason=REBIND");
+        rack.log.until_now("a renewal", is_renewed).await;
         drop(running);
         two.client.run("dhclient", &words(&dhclient(&two, &["-r"])));
         rack.log

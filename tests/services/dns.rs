@@ -10,7 +10,7 @@ use crate::{LAB, STRANGER, kernel};
 
 /// Queries with dig; returns status, relevant flags and data in one line.
 pub(crate) fn dig(client: &Client, question: &str) -> String {
-    let always = ["@10.0.0.1", "+tries=1", "+time=5", "+noall", "+comments", "+answer"];
+    let always = ["@10.0.0.1", "+tries=1", "+time=30", "+noall", "+comments", "+answer"];
     let words: Vec<&str> = always.into_iter().chain(question.split(' ')).collect();
     let text = client.run("dig", &words);
     let header = text.lines().find(|line| line.contains("status: ")).unwrap_or(&text);

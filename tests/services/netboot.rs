@@ -15,7 +15,7 @@ dns = { domain = "lab.test" }
 [profile.tiny]
 kernel = "image:tiny/kernel"
 initrd = "image:tiny/initrd"
-args = ["console=ttyS0", "quiet", "dryrack.poweroff"]
+args = ["console=ttyS0", "no_timer_check", "quiet", "dryrack.poweroff"]
 
 [node.bios]
 memory = "256MiB"

@@ -15,14 +15,14 @@ dns = { domain = "lab.test" }
 [profile.pxe6]
 kernel = "image:tiny/kernel"
 initrd = "image:tiny/initrd"
-args = ["console=ttyS0", "quiet", "dryrack.poweroff"]
+args = ["console=ttyS0", "no_timer_check", "quiet", "dryrack.poweroff"]
 loader = "chainload"
 via = "pxe6"
 
 [profile.http6]
 kernel = "image:tiny/kernel"
 initrd = "image:tiny/initrd"
-args = ["console=ttyS0", "quiet", "dryrack.poweroff"]
+args = ["console=ttyS0", "no_timer_check", "quiet", "dryrack.poweroff"]
 loader = "chainload"
 via = "http6"
 
