@@ -15,7 +15,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use common::{Home, build, cache, run, signal, stderr, stdout, wait_for};
 use nix::sys::signal::Signal;
@@ -259,5 +258,5 @@ fn a_qemu_without_ipmi_starts_a_machine_with_a_bmc() {
     assert!(doctor.contains("has no IPMI devices: nodes with a BMC have no `/dev/ipmi0`"), "{doctor}");
     let down = dryrack(&["down", "bmc"]);
     assert_eq!(down.status.code(), Some(0), "{}", stderr(&down));
-    home.assert_clean(Duration::from_secs(2), "the lab is down");
+    home.assert_clean("the lab is down");
 }

@@ -105,7 +105,7 @@ fn check(boots: usize) {
         assert_whole(&format!("boot {boot}, events"), report, printed.iter().map(String::as_str));
     }
     succeed(&["down"]);
-    home.assert_clean(Duration::from_secs(5), "after `down`");
+    home.assert_clean("after `down`");
 }
 
 /// Stops the supervisor now and then, until the latest boot has printed its report.

@@ -344,7 +344,7 @@ fn the_host_sees_the_published_ports_and_no_others() {
         lab.exec("ss -ltnH | grep -q :8000").status.success().then_some(())
     });
 
-    let page = wait_for("the node behind its port", Duration::from_secs(60), || {
+    let page = wait_for("the node behind its port", Duration::from_secs(120), || {
         world
             .on_host(|| get(([127, 0, 0, 1], port).into(), Duration::from_secs(2)))
             .ok()
@@ -491,7 +491,7 @@ fn a_lab_on_the_host_gets_through_a_firewall_that_drops_and_leaves_it_as_it_was(
 /// Types lines on a node's console, each after the expected output of the one before it.
 fn type_on_console(lab: &Lab<'_>, log: &Path, lines: &[(&str, &str)]) {
     let shows = |word: &str| fs::read_to_string(log).unwrap_or_default().contains(word);
-    wait_for("the prompt of the node", Duration::from_secs(60), || shows("type help").then_some(()));
+    wait_for("the prompt of the node", Duration::from_secs(120), || shows("type help").then_some(()));
     let mut console = lab.world.home.dryrack(["console", "one", "--lab", &lab.file]);
     console.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut console = console.spawn().unwrap();
@@ -712,7 +712,7 @@ fn a_process_of_a_lab_finds_it_by_its_environment() {
     assert!(tested.status.success(), "{said}");
     let down = dryrack(&["down", other.to_str().unwrap()]);
     assert!(down.status.success(), "{}", stderr(&down));
-    home.assert_clean(Duration::from_secs(2), "after both labs");
+    home.assert_clean("after both labs");
 }
 
 #[test]

@@ -17,8 +17,6 @@ use nix::sys::signal::Signal;
 const KILLS: u32 = 10;
 /// Maximum delay of a kill after its victim was found; a lab is up after some 200 ms.
 const SPREAD: u64 = 450;
-/// Time after which nothing may be left.
-const GRACE: Duration = Duration::from_secs(20);
 
 /// A lab with everything that leaves traces: bridge, NAT, uplink, disk, UEFI variables, process, running machine.
 fn lab(isolation: &str) -> String {
@@ -100,7 +98,7 @@ fn check(isolation: &str, victim: Victim) {
         assert!(up.status.success(), "{why}: {}", stderr(&up));
         let down = common::run(&mut home.dryrack(["down", lab]));
         assert!(down.status.success(), "{why}: {}", stderr(&down));
-        home.assert_clean(GRACE, why);
+        home.assert_clean(why);
     };
     comes_up("before any kill");
 
@@ -122,7 +120,7 @@ fn check(isolation: &str, victim: Victim) {
         assert_eq!(command.try_wait().expect("a child"), None, "{why}: ended by itself: {}", home.said());
         common::signal(pid, Signal::SIGKILL);
         assert!(wait(&mut command, Duration::from_secs(10)).is_some(), "{why}: the command hangs");
-        home.assert_clean(GRACE, &why);
+        home.assert_clean(&why);
         assert_eq!(forwards(&home), before, "{why}");
     }
     comes_up("after all kills");

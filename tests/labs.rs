@@ -20,8 +20,6 @@ use std::time::Duration;
 use common::{Home, build, labs, run, stderr, stdout, wait, wait_for};
 use nix::sys::signal::Signal;
 
-/// Time after which nothing may be left of a lab.
-const GRACE: Duration = Duration::from_secs(2);
 /// Timeout for the boot of an emulated machine on a busy host.
 const BOOT: Duration = Duration::from_secs(120);
 
@@ -60,7 +58,7 @@ fn processes(name: &str, rest: &str) -> (Option<i32>, String) {
     let text = format!("dryrack = 1\nname = \"{name}\"\nnetwork.lan.address = \"10.68.0.1/24\"\n{rest}");
     let lab = home.lab(name, &text);
     let tried = run(&mut home.dryrack(["test", path(&lab)]));
-    home.assert_clean(GRACE, name);
+    home.assert_clean(name);
     (tried.status.code(), format!("{}{}", stdout(&tried), stderr(&tried)))
 }
 
@@ -147,7 +145,7 @@ fn every_frame_of_a_network_is_in_the_capture_of_the_run() {
     let without = run(&mut home.dryrack(["test", "--set", "capture=off", path(&lab)]));
     assert_eq!(without.status.code(), Some(0), "{}", stderr(&without));
     assert!(!home.run_dir().join("capture.pcapng").exists());
-    home.assert_clean(GRACE, name);
+    home.assert_clean(name);
 }
 
 #[test]
@@ -222,7 +220,7 @@ fn a_process_fills_matchbox_and_powers_on_what_boots_from_it() {
         wrote("profiles/tiny.json") && wrote("groups/all.json"),
         "what the process made is there to stay"
     );
-    home.assert_clean(GRACE, "applied");
+    home.assert_clean("applied");
 }
 
 #[test]
@@ -265,7 +263,7 @@ fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
     }
     assert!(trace.contains("▶ booted from the network"), "{trace}");
     assert!(trace.contains("leased by 10.69.0.1"), "{trace}");
-    home.assert_clean(GRACE, "lent");
+    home.assert_clean("lent");
     // Without a capture, nobody sees it.
     let unseen = r#"
         dryrack = 1
@@ -278,7 +276,7 @@ fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
     let trace = stdout(&run(&mut home.dryrack(["trace", "--events"])));
     assert!(trace.contains("booted from an unknown source"), "{trace}");
     assert!(trace.contains("the node has no disk"), "{trace}");
-    home.assert_clean(GRACE, "unseen");
+    home.assert_clean("unseen");
 }
 
 #[test]
@@ -305,7 +303,7 @@ fn every_loader_passes_the_same_arguments() {
     let lab = home.lab("words", &text);
     let tried = run(&mut home.dryrack(["test", path(&lab)]));
     assert_eq!(tried.status.code(), Some(0), "{}{}", stdout(&tried), stderr(&tried));
-    home.assert_clean(GRACE, "words");
+    home.assert_clean("words");
 }
 
 #[test]
@@ -354,7 +352,7 @@ fn a_boot_over_ipv6_from_another_server_is_seen() {
         assert!(trace.contains(word), "{word} is not in {trace}");
     }
     assert!(trace.contains("has address fd00:69::"), "{trace}");
-    home.assert_clean(GRACE, "lent6");
+    home.assert_clean("lent6");
 }
 
 #[test]
@@ -390,7 +388,7 @@ fn a_misspelt_peer_is_a_missed_expectation() {
     let (missed, _) = missed.split_once("  met  ").expect(&said);
     assert!(missed.contains("cluster: etcd with 3 healthy members"), "{said}");
     assert!(missed.contains("last probe saw") && missed.contains("ago"), "{said}");
-    home.assert_clean(GRACE, "after the cluster");
+    home.assert_clean("after the cluster");
 }
 
 #[test]
@@ -402,7 +400,7 @@ fn a_normal_user_gets_the_same() {
     let mut command = run_as_nobody(&home, &program);
     let tried = run(command.args(["test", path(&lab)]));
     assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
-    home.assert_clean(GRACE, "after a normal user's lab");
+    home.assert_clean("after a normal user's lab");
 }
 
 /// Creates a command for an unprivileged user, with images that it builds itself.
@@ -438,7 +436,7 @@ fn signals_tear_down_in_order() {
         common::signal(i32::try_from(up.id()).expect("a process id"), signal);
         let status = wait(&mut up, Duration::from_secs(10)).expect("it ends");
         assert_eq!(status.code(), Some(130), "{signal}: {}", home.said());
-        home.assert_clean(GRACE, signal.as_str());
+        home.assert_clean(signal.as_str());
         let events = fs::read_to_string(home.run_dir().join("events.jsonl")).expect("events");
         assert!(events.contains(r#""kind":"tear-down-started""#), "{signal}: {events}");
         assert!(
@@ -473,7 +471,7 @@ fn two_labs_with_one_subnet_run_at_once() {
 
     let down = run(home.dryrack(["down", path(&one)]));
     assert!(down.status.success(), "{}", stderr(&down));
-    home.assert_clean(GRACE, "after both");
+    home.assert_clean("after both");
 }
 
 #[test]
@@ -490,7 +488,7 @@ fn several_labs_are_tried_at_once() {
         reports.as_array().expect("a list").iter().map(|report| report["exit"].clone()).collect();
     assert_eq!(codes.len(), 3, "{reports}");
     assert_eq!(codes.iter().filter(|code| **code == 0).count(), 2, "{codes:?}");
-    home.assert_clean(GRACE, "after all three");
+    home.assert_clean("after all three");
 }
 
 #[test]
@@ -512,7 +510,7 @@ fn a_lab_that_failed_is_kept_on_request() {
     let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
     assert_eq!(status[0]["lab"], "kept");
     assert!(run(home.dryrack(["down"])).status.success());
-    home.assert_clean(GRACE, "after `down`");
+    home.assert_clean("after `down`");
 }
 
 #[test]
@@ -530,7 +528,7 @@ fn a_machine_that_crashes_says_its_last_words() {
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("died: killed by signal 11"), "{said}");
     assert!(said.contains("missed") && said.contains("up on one"), "{said}");
-    home.assert_clean(GRACE, "after the crash");
+    home.assert_clean("after the crash");
 }
 
 /// Runs `dryrack test` on a host from which a shell script has removed something; expects exit code 3.
@@ -549,7 +547,7 @@ fn check_unfit(home: &Home, lab: &Path, take_away: &str, words: &[&str]) {
     }
     let xml = fs::read_to_string(&junit).expect("JUnit");
     assert!(xml.contains("<error message=") && xml.contains("type=\"host\""), "{take_away}: {xml}");
-    home.assert_clean(GRACE, take_away);
+    home.assert_clean(take_away);
 }
 
 #[test]
@@ -621,7 +619,7 @@ fn a_port_in_use_on_the_host_is_named_with_its_holder() {
     holder.wait().expect("a child");
     assert_eq!(tried.status.code(), Some(3), "{said}");
     assert!(said.contains("UDP port 69") && said.contains("python3"), "{said}");
-    home.assert_clean(GRACE, "after the refusal");
+    home.assert_clean("after the refusal");
 }
 
 #[test]

@@ -25,6 +25,9 @@ use dryrack::plan::{Accel, BootTarget, FirmwareFile, HostFacts, LinkPlan, NodeKi
 use dryrack::system::file_watch::FileWatches;
 use dryrack::system::process::Spawner;
 
+/// Timeout for what a machine does on a busy host.
+const BOOT: Duration = Duration::from_secs(120);
+
 fn node() -> Node {
     let nic = Nic {
         name: NicName::new("lan").unwrap(),
@@ -219,12 +222,12 @@ impl Bench {
 
     /// Waits for an event and returns it.
     async fn until(&self, what: &str, matches: impl Fn(&Known) -> bool) -> Known {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + BOOT;
         loop {
             if let Some(found) = self.happened().into_iter().find(&matches) {
                 return found;
             }
-            assert!(Instant::now() < deadline, "waited 60 s for {what}, saw {:#?}", self.happened());
+            assert!(Instant::now() < deadline, "waited {BOOT:?} for {what}, saw {:#?}", self.happened());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -466,9 +469,9 @@ fn latest_boot(bench: &Bench) -> Vec<String> {
 
 /// Waits until a line of the latest boot contains a text.
 async fn until_boot_says(bench: &Bench, text: &str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + BOOT;
     while !latest_boot(bench).iter().any(|line| line.contains(text)) {
-        assert!(Instant::now() < deadline, "waited 60 s for {text}, saw {:#?}", latest_boot(bench));
+        assert!(Instant::now() < deadline, "waited {BOOT:?} for {text}, saw {:#?}", latest_boot(bench));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -566,7 +569,7 @@ async fn a_uefi_machine_keeps_the_boot_order_that_its_system_sets() {
     };
     let starts = |known: &Known| matches!(known, Known::PoweredOn {} | Known::Reset { .. });
     let until_start = async |count: usize| {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + BOOT;
         while bench.happened().iter().filter(|known| starts(known)).count() < count {
             assert!(Instant::now() < deadline, "no start {count}: {:#?}", bench.happened());
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -606,7 +609,7 @@ async fn a_uefi_machine_keeps_the_boot_order_that_its_system_sets() {
         let option = lines[..cd].iter().rev().find_map(|line| line.split("Option: ").nth(1))?;
         option.split('.').next().map(str::to_owned)
     };
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + BOOT;
     let number = loop {
         if let Some(number) = position(&latest_boot(&bench)) {
             break number;

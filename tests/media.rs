@@ -10,7 +10,6 @@ mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use common::boot_media::{bootable_cd, bootable_disk};
 use common::{run, stderr};
@@ -124,7 +123,7 @@ fn a_machine_boots_from_urls() {
     for folder in folders.iter().filter(|folder| folder.exists()) {
         assert_eq!(left(folder), Vec::<PathBuf>::new());
     }
-    terminal.home.assert_clean(Duration::from_secs(2), "the lab is down");
+    terminal.home.assert_clean("the lab is down");
 }
 
 /// Returns how many bytes the server of the images has sent.

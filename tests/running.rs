@@ -129,7 +129,7 @@ fn a_name_that_means_several_labs_takes_none() {
     assert_eq!(world.says(&["down", "--all"]), "no lab is up\n");
     let left: Vec<_> = fs::read_dir(world.home.path().join("r")).expect("the runtime folder").collect();
     assert!(left.is_empty(), "{left:?}");
-    world.home.assert_clean(Duration::from_secs(2), "after `dryrack down --all`");
+    world.home.assert_clean("after `dryrack down --all`");
 }
 
 #[test]
@@ -399,7 +399,7 @@ fn frames_are_captured_until_somebody_ends_it() {
     assert_eq!(world.says(&["down"]), "lab lab is down\n");
     assert_eq!(common::wait(&mut node, Duration::from_secs(20)).and_then(|status| status.code()), Some(0));
     shown(&one);
-    world.home.assert_clean(Duration::from_secs(2), "after a capture");
+    world.home.assert_clean("after a capture");
     // A run that is killed does not end it: frames may be missing.
     world.up("lab", &["one"], "");
     let (mut broken, _) = start("lan", "broken.pcapng");

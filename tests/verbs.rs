@@ -425,7 +425,7 @@ fn goes_down(up: &Up) {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("one  ▶ os (kernel took "), "{text}");
     assert!(text.trim_end().ends_with("ended with exit code 0"), "{text}");
-    up.home.assert_clean(Duration::from_secs(2), "after `dryrack down`");
+    up.home.assert_clean("after `dryrack down`");
     assert_eq!(up.succeed(&["status"]), "no lab is up\n");
     up.fail(2, &["down"]);
     let report = up.succeed(&["report"]);

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// The program under test.
 pub(crate) const DRYRACK: &str = env!("CARGO_BIN_EXE_dryrack");
 
+/// Time after which nothing may be left of a lab. An end takes a tenth of a second, unless the host is busy.
+const GRACE: Duration = Duration::from_secs(20);
+
 /// Separate folders for runs and sockets; images are shared by all tests.
 pub(crate) struct Home {
     dir: tempfile::TempDir,
@@ -223,14 +226,14 @@ impl Home {
     }
 
     /// Waits until nothing of this home's labs is left on the host.
-    pub(crate) fn assert_clean(&self, within: Duration, why: &str) {
-        let deadline = Instant::now() + within;
+    pub(crate) fn assert_clean(&self, why: &str) {
+        let deadline = Instant::now() + GRACE;
         loop {
             let traces = self.traces();
             if traces.is_empty() {
                 return;
             }
-            assert!(Instant::now() < deadline, "{why}: left after {within:?}: {traces:#?}\n{}", self.said());
+            assert!(Instant::now() < deadline, "{why}: left after {GRACE:?}: {traces:#?}\n{}", self.said());
             std::thread::sleep(Duration::from_millis(10));
         }
     }

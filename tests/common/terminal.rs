@@ -260,7 +260,7 @@ impl Terminal {
     /// Takes the lab down and checks that nothing is left of it: no process, no link, no mount.
     pub(crate) fn close(self) {
         self.dryrack(&["down"]);
-        self.home.assert_clean(Duration::from_secs(2), "after the lab");
+        self.home.assert_clean("after the lab");
     }
 }
 

@@ -10,7 +10,7 @@ use dryrack::node::{FirmwareChange, NodeCommand};
 use nix::sys::signal::Signal;
 
 use crate::common::{Home, run, stderr, stdout, wait, wait_for};
-use crate::{GRACE, delays};
+use crate::delays;
 
 /// Number of kills, unless `DRYRACK_KILLS` is set.
 const KILLS: u32 = 4;
@@ -179,7 +179,7 @@ pub(crate) fn check() {
         }
         crate::common::signal(supervisor, Signal::SIGKILL);
         assert!(wait(&mut command, Duration::from_secs(10)).is_some(), "{why}: the command hangs");
-        home.assert_clean(GRACE, &why);
+        home.assert_clean(&why);
 
         let flash = fs::read(home.run_dir().join("node/one/vars.fd")).expect("variables");
         let client = read("client");

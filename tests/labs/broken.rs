@@ -43,5 +43,5 @@ fn ten_failures_are_named() {
         seen += 1;
     }
     assert_eq!(seen, TEN.len());
-    home.assert_clean(GRACE, "the labs that fail");
+    home.assert_clean("the labs that fail");
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::common::{Home, labs, run, stderr, stdout};
-use crate::{GRACE, path};
+use crate::path;
 
 /// Defines a test for each lab, and a list of their folders.
 macro_rules! gallery {
@@ -72,7 +72,7 @@ fn passes(name: &str) {
     let mut command = home.dryrack(["test", "--junit"]);
     let tried = run(command.arg(&junit).arg("--artifacts").arg(&artifacts).arg(labs().join(name)));
     assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
-    home.assert_clean(GRACE, name);
+    home.assert_clean(name);
 
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/junit.xsd");
     let valid = run(Command::new("xmllint").args(["--noout", "--schema", schema, path(&junit)]));
@@ -154,7 +154,7 @@ fn ends_with(name: &str, lab: &toml::Table, code: i32) -> String {
     let lab = home.lab(name, &lab.to_string());
     let tried = run(&mut home.dryrack(["test", path(&lab)]));
     assert_eq!(tried.status.code(), Some(code), "{}\n{}", stdout(&tried), stderr(&tried));
-    home.assert_clean(GRACE, name);
+    home.assert_clean(name);
     fs::read_to_string(home.run_dir().join("events.jsonl")).expect("the events of the run")
 }
 
@@ -187,7 +187,7 @@ fn misses_its_lease(name: &str, node: &str, stopped: &[String], changes: &str) {
     assert_eq!(tried.status.code(), Some(1), "{}\n{}", stdout(&tried), stderr(&tried));
     let said = stdout(&tried) + &stderr(&tried);
     assert!(said.contains("no such lease was seen within 25s"), "{said}");
-    home.assert_clean(GRACE, name);
+    home.assert_clean(name);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn a_script_provisions_a_server_by_its_bmc() {
     let one = folder.join("one.toml");
     let tried = run(&mut home.dryrack(["test", path(&folder), "--on", path(&one)]));
     assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
-    home.assert_clean(GRACE, "bmc");
+    home.assert_clean("bmc");
 
     let ignores = home.path().join("ignores.toml");
     // The script waits for the CD until the run ends.
@@ -273,5 +273,5 @@ fn a_script_provisions_a_server_by_its_bmc() {
     assert_eq!(tried.status.code(), Some(1), "{}\n{}", stdout(&tried), stderr(&tried));
     let said = stdout(&tried) + &stderr(&tried);
     assert!(said.contains("way on bios: it booted from disk"), "{said}");
-    home.assert_clean(GRACE, "a BMC that ignores orders");
+    home.assert_clean("a BMC that ignores orders");
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::common::{Home, labs, run, stderr, stdout};
-use crate::{GRACE, path};
+use crate::path;
 
 /// Defines a test for each overlay in `labs/kubernetes/broken`, and a list of them.
 macro_rules! broken {
@@ -54,7 +54,7 @@ fn cluster(broken: Option<&str>) -> (Option<i32>, String) {
         command.arg("--on").arg(folder.join("broken").join(name).with_extension("toml"));
     }
     let tried = run(&mut command);
-    home.assert_clean(GRACE, "kubernetes-hosts");
+    home.assert_clean("kubernetes-hosts");
     (tried.status.code(), stdout(&tried) + &stderr(&tried))
 }
 
@@ -73,7 +73,7 @@ fn typhoon_ends_with_a_cluster() {
     let overlay = folder.join("kubernetes.toml");
     let tried = run(home.dryrack(["test", path(&folder), "--on"]).arg(&overlay));
     assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
-    home.assert_clean(GRACE, "typhoon");
+    home.assert_clean("typhoon");
 }
 
 #[test]
