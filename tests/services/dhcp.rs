@@ -34,7 +34,7 @@ impl Lease {
     /// The same, with a folder for udhcpc's script.
     pub(crate) fn ask_in(folder: &Path, client: &Client, options: &[&str]) -> Option<Self> {
         let script = script(folder);
-        let always = ["-i", "eth0", "-f", "-n", "-q", "-t", "20", "-T", "1", "-s", &script];
+        let always = ["-i", "eth0", "-f", "-n", "-q", "-t", "30", "-T", "1", "-s", &script];
         let output = client.try_run("udhcpc", &[&always, options].concat());
         let text = String::from_utf8(output.stdout).unwrap();
         let value = |line: &str| {

@@ -70,7 +70,7 @@ fn assert_told(lease: &Lease, server: &str) {
     }
 }
 
-const ASK: [&str; 8] = ["-O", "mtu", "-O", "ntpsrv", "-O", "timezone", "-t", "5"];
+const ASK: [&str; 6] = ["-O", "mtu", "-O", "ntpsrv", "-O", "timezone"];
 
 #[test]
 fn our_relay_carries_requests_to_our_server() {
@@ -98,7 +98,7 @@ fn our_relay_carries_requests_to_our_server() {
         let stranger = Lease::ask(&rack, &rack.client_on("other", STRANGER), &[]).expect("a lease");
         assert_eq!((stranger.get("ip"), stranger.get("serverid")), ("10.2.0.30", "10.2.0.1"));
         // An address of another network is refused.
-        let lease = Lease::ask(&rack, &one, &["-r", "10.0.0.31", "-t", "5"]).expect("a lease");
+        let lease = Lease::ask(&rack, &one, &["-r", "10.0.0.31"]).expect("a lease");
         assert_eq!(lease.get("ip"), "10.1.0.11");
     });
 }
@@ -129,13 +129,14 @@ fn a_client_behind_a_relay_renews_at_the_server_itself() {
                 (kind, [reply[16], reply[17], reply[18], reply[19]], reply[24..28].to_vec())
             })
         };
+        let acks = || rack.log.count(|known| is_ack(known, "rack"));
+        let before = acks();
         // DHCPACK, without a relay.
         assert_eq!(reply([10, 1, 0, 11]), (5, [10, 1, 0, 11], vec![0; 4]));
         // DHCPNAK: another client's address, to which nobody may reply by broadcast from afar.
         one.run("ip", &["address", "add", "10.1.0.12/24", "dev", "eth0"]);
         assert_eq!(reply([10, 1, 0, 12]).0, 6);
-        let acks = |known: &Known| is_ack(known, "rack");
-        assert_eq!(rack.log.count(acks), 2, "{}", rack.log.text());
+        assert!(acks() > before, "{}", rack.log.text());
     });
 }
 
@@ -192,7 +193,7 @@ fn our_relay_carries_requests_to_somebody_elses_server() {
             ["--dhcp-range=10.0.0.50,10.0.0.59,1h", "--dhcp-range=10.1.0.50,10.1.0.59,255.255.255.0,1h"];
         let _dnsmasq = dnsmasq(&rack, &ranges);
         let one = rack.client_on("rack", rack.mac("one"));
-        let lease = Lease::ask(&rack, &one, &["-t", "10", "-O", "224"]).expect("a lease of dnsmasq");
+        let lease = Lease::ask(&rack, &one, &["-O", "224"]).expect("a lease of dnsmasq");
         assert_eq!(lease.get("serverid"), "10.0.0.2");
         assert!(lease.get("ip").starts_with("10.1.0.5"), "{}", lease.get("ip"));
         assert_eq!(lease.get("opt224"), "68657265", "it was told the circuit");
@@ -211,7 +212,7 @@ fn our_relay_reaches_a_server_by_its_address() {
         let rack = Rack::of(&lab, kernel).await;
         let _dnsmasq = dnsmasq(&rack, &["--dhcp-range=10.1.0.50,10.1.0.59,255.255.255.0,1h"]);
         let one = rack.client_on("rack", rack.mac("one"));
-        let lease = Lease::ask(&rack, &one, &["-t", "10"]).expect("a lease of dnsmasq");
+        let lease = Lease::ask(&rack, &one, &[]).expect("a lease of dnsmasq");
         assert_eq!(lease.get("serverid"), "10.0.0.2");
     });
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use super::dhcp::{Lease, Running};
 use crate::STRANGER;
-use crate::rack::{Client, alone, program};
+use crate::rack::{Client, Log, alone, program};
 use dryrack::name::Mac;
 
 /// A simulated physical machine.
@@ -69,8 +69,12 @@ fn another_server_is_found_before_anybody_is_answered() {
             "--dhcp-range=192.168.77.50,192.168.77.99,1h",
         ];
         let dnsmasq = Running(there.start("dnsmasq", &dnsmasq));
+        // Port 67, in hexadecimal.
+        let table = format!("/proc/{}/net/udp", dnsmasq.0.id());
+        let listens = || std::fs::read_to_string(&table).unwrap().contains(":0043 ");
+        Log::default().until_now("dnsmasq", listens).await;
         assert_eq!(cable(), "down, nobody's");
-        let up = dryrack(folder.path(), &["up"]);
+        let up = dryrack(folder.path(), &["up", "--detach"]);
         assert_eq!(up.status.code(), Some(3), "{}", said(&up));
         for words in [
             "another DHCP server is active on network `lan`: 192.168.77.1",
@@ -102,7 +106,7 @@ fn only_who_is_known_is_answered_on_a_segment_of_others() {
         let metal = Client::across("eth1", 1500, METAL);
         let up = dryrack(folder.path(), &["up", "--detach"]);
         assert!(up.status.success(), "{}", said(&up));
-        let lease = Lease::ask_in(folder.path(), &metal, &["-t", "5"]).expect("a lease");
+        let lease = Lease::ask_in(folder.path(), &metal, &[]).expect("a lease");
         assert_eq!((lease.get("ip"), lease.get("serverid")), ("192.168.77.7", "192.168.77.200"));
         metal.run("ip", &["link", "set", "eth0", "address", &STRANGER.to_string()]);
         // Nobody of the lab.
@@ -113,7 +117,7 @@ fn only_who_is_known_is_answered_on_a_segment_of_others() {
         let answer = ["up", "--detach", "--set", "network.lan.dhcp.server.unknown-clients=\"answer\""];
         let up = dryrack(folder.path(), &answer);
         assert!(up.status.success(), "{}", said(&up));
-        let lease = Lease::ask_in(folder.path(), &metal, &["-t", "5"]).expect("a lease");
+        let lease = Lease::ask_in(folder.path(), &metal, &[]).expect("a lease");
         assert_eq!(lease.get("ip"), "192.168.77.210");
         let down = dryrack(folder.path(), &["down"]);
         assert!(down.status.success(), "{}", said(&down));

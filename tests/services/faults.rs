@@ -78,7 +78,7 @@ fn udhcpc_is_answered_wrongly() {
 
 /// Runs curl; returns its exit code, the status of the response, and the size of what came.
 fn curl(client: &Client, folder: &Path, options: &[&str]) -> (i32, String, usize) {
-    let always = ["-sS", "-m", "3", "-o", "out", "-w", "%{http_code}"];
+    let always = ["-sS", "-m", "60", "-o", "out", "-w", "%{http_code}"];
     std::fs::remove_file(folder.join("out")).ok();
     let output = client.run_in(folder, "curl", &[&always[..], options].concat());
     let size = std::fs::metadata(folder.join("out")).map_or(0, |out| out.len() as usize);
@@ -103,13 +103,13 @@ fn curl_is_answered_wrongly() {
         assert_eq!(get("http=short", None, &[KERNEL]), format!("18 200 {}", all / 2));
         let reset = get("http=reset", None, &[KERNEL]);
         assert!(reset.starts_with("56 200 "), "{reset}");
-        assert_eq!(get("http=silent", None, &[KERNEL]), "28 000 0");
+        assert_eq!(get("http=silent", None, &["-m", "3", KERNEL]), "28 000 0");
         assert_eq!(get("http=wrong-length", None, &[KERNEL]), format!("0 200 {}", all / 2));
         let head = with_fault(&rack, "http=wrong-length", None, || one.run("curl", &["-sS", "-I", KERNEL]));
         assert!(head.contains(&format!("Content-Length: {}\r\n", all / 2)), "{head}");
         assert_eq!(get("http=no-ranges", None, &["-r", "0-99", KERNEL]), format!("0 200 {all}"));
         assert_eq!(get("http=no-ranges", None, &[KERNEL]), format!("0 200 {all}"));
-        let slow = get("http.slow=100kB", None, &[KERNEL]);
+        let slow = get("http.slow=100kB", None, &["-m", "3", KERNEL]);
         let (code, size) = (&slow[..7], slow[7..].parse::<usize>().unwrap());
         assert!(code == "28 200 " && (1..all).contains(&size), "{slow}");
         let moved = with_fault(&rack, "http=to-https", None, || {
@@ -125,7 +125,7 @@ fn curl_is_answered_wrongly() {
         let secure = KERNEL.replace("http:", "https:");
         let ask = |fault: &str, further: &[&str]| {
             let words =
-                [&["-sS", "-m", "5", "--cacert", "ca.pem", "-o", "out"], further, &[&secure]].concat();
+                [&["-sS", "-m", "60", "--cacert", "ca.pem", "-o", "out"], further, &[&secure]].concat();
             let output = with_fault(&rack, fault, None, || one.run_in(folder.path(), "curl", &words));
             (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
         };
